@@ -1,0 +1,1 @@
+"""Checks of everything that is claimed. Re-runs commands as programs; imports no workshop."""

@@ -1,0 +1,1 @@
+"""Datasets: registry, fetch, formats, splits, binarisation, batches. Knows nothing of models."""

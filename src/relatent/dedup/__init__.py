@@ -1,0 +1,1 @@
+"""Binary codes, near-duplicate search, clusters, planted-copy recall."""

@@ -1,0 +1,1 @@
+"""L_k, active units, AIS and sample metrics of trained models."""

@@ -1,0 +1,1 @@
+"""Networks and densities, exact toys. Nothing about files."""

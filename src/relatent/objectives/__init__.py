@@ -1,0 +1,1 @@
+"""Bounds, gradient estimators, GAN losses: tensors in, tensors out."""

@@ -1,0 +1,1 @@
+"""Loops, schedules, checkpoints. Knows nothing of config files, arguments or the workshops."""
