@@ -8,9 +8,8 @@ from typing import Any
 
 from relatent.ledger.files import digest_of, write_json
 
-# Distributions whose version can change a number or a picture. Tools of development are not among them.
+# Distributions whose version can change a number or a picture; snakemake and dvc cannot, and conda envs lack them.
 DISTRIBUTIONS = (
-    "dvc",
     "jinja2",
     "matplotlib",
     "numpy",
@@ -19,7 +18,6 @@ DISTRIBUTIONS = (
     "safetensors",
     "scikit-learn",
     "scipy",
-    "snakemake",
     "torch",
 )
 

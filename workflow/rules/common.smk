@@ -1,0 +1,27 @@
+# What the rules of every phase use: the checked study, settings as JSON, closed sets of wildcards.
+import re
+
+
+def checked_study():
+    """The study of this run, or exit 2 with one line per wrong key."""
+    where = ", ".join(workflow.configfiles) or "--config"
+    try:
+        return study_from(config, where, registry_names())
+    except RelatentError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def settings_json(settings):
+    """A cell's settings as compact JSON for a command line."""
+    return settings.model_dump_json()
+
+
+def one_of(names):
+    """A wildcard constraint that matches exactly these names; nothing if there are none."""
+    return "|".join(re.escape(name) for name in names) or "(?!)"
+
+
+def phase_files(phase):
+    """All files that a phase makes, as its phony rule lists them."""
+    return getattr(rules, f"phase_{phase}").input
