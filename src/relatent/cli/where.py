@@ -20,7 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if not report.exists():
         raise MissingDataError(
-            f"{report}: not made yet. Run `snakemake --cores all --configfile config/{study}.yaml` in the repository's root."
+            f"{report}: not made yet. Run `snakemake --cores all --configfile config/{study}.yaml` "
+            "in the repository's root."
         )
     print(f"{study}: {len(tables)} tables in {folder / 'tables'}/, {len(figures)} figures in {folder / 'figures'}/")
     for table in tables:
