@@ -1,0 +1,80 @@
+"""A wrong setting is one clear line naming the key and the file; nothing starts with it."""
+
+import copy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from relatent.config.study import load_study, study_from
+from relatent.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+DATASETS = yaml.safe_load((ROOT / "data/registry.yaml").read_text())["datasets"]
+
+
+def demo() -> dict:
+    return yaml.safe_load((ROOT / "config/demo.yaml").read_text())
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_study_that_ships_is_valid(path):
+    """And bears the name of its file, so that `--configfile` and `results/` agree."""
+    assert load_study(path, DATASETS).study == path.stem
+
+
+def wrong(change) -> str:
+    values = copy.deepcopy(demo())
+    change(values)
+    with pytest.raises(ConfigError) as caught:
+        study_from(values, "config/demo.yaml", DATASETS)
+    return str(caught.value)
+
+
+MISTAKES = {
+    "an unknown key": (lambda v: v.update(colour="red"), "colour", "unknown key"),
+    "an unknown key deep down": (lambda v: v["density"].update(colour="red"), "density.colour", "unknown key"),
+    "a wrong type": (lambda v: v.update(study=7), "study", "string"),
+    "an unknown effort": (lambda v: v.update(effort="huge"), "effort", "'demo', 'short' or 'paper'"),
+    "k of 0": (lambda v: v["density"]["run"].append("digits/iwae-L1-k0"), "density", "k"),
+    "an unknown dataset": (lambda v: v["density"]["run"].append("digitz/iwae-L1-k5"), "digitz", "data/registry.yaml"),
+    "a dataset not listed": (lambda v: v["density"]["run"].append("mnist/iwae-L1-k5"), "data.run", "mnist"),
+    "a seed given twice": (lambda v: v["density"].update(seeds=[0, 1, 1]), "density.seeds", "twice"),
+    "a cell given twice": (lambda v: v["density"]["run"].append(v["density"]["run"][0]), "density", "twice"),
+    "a table given twice": (lambda v: v["tables"].append(v["tables"][0]), "tables", "twice"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named_with_its_key_and_file(mistake):
+    """The message is what the user has; it must lead to the line."""
+    change, key, reason = MISTAKES[mistake]
+    message = wrong(change)
+    assert "config/demo.yaml" in message
+    assert key in message
+    assert reason in message
+    assert "\n" not in message
+
+
+def test_a_key_given_twice_is_refused(tmp_path):
+    """YAML would silently take the last one."""
+    path = tmp_path / "demo.yaml"
+    path.write_text((ROOT / "config/demo.yaml").read_text() + "\neffort: short\n")
+    with pytest.raises(ConfigError, match="'effort' is given twice"):
+        load_study(path, DATASETS)
+
+
+@pytest.mark.workflow
+def test_the_graph_refuses_a_wrong_study_before_it_is_built(tmp_path):
+    """Exit 2 from the Snakefile, one line, no traceback."""
+    values = demo()
+    values["density"]["k_evaluation"] = 0
+    path = tmp_path / "wrong.yaml"
+    path.write_text(yaml.safe_dump(values))
+    command = [sys.executable, "-m", "snakemake", "-n", "--configfile", str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "density.k_evaluation: unknown key" in done.stderr
+    assert "Traceback" not in done.stderr
