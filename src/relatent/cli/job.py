@@ -40,11 +40,14 @@ class Job(Generic[S]):
     outputs: Mapping[str, Path]
     receipt: Path
     input_records: Sequence[FileRecord]
+    long_work: Work | None = None
 
     def work(self, function: str, threads: int | None = None, device: str = "cpu") -> Work:
         """The scratch folder of this job's long work, done by the module `function`."""
-        hashes = [record.sha256 for record in self.input_records]
-        return Work(work_key(self.settings.model_dump(mode="json"), hashes, function, device, threads))
+        hashes = [record.sha256 for record in sorted(self.input_records, key=lambda record: record.path)]
+        key = work_key(self.settings.model_dump(mode="json"), hashes, function, device, threads)
+        self.long_work = Work(key, function)
+        return self.long_work
 
     def finish(
         self,
@@ -54,6 +57,10 @@ class Job(Generic[S]):
         determinism: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the receipt: the job is done, and these are its bytes."""
+        work = None
+        if self.long_work is not None and self.long_work.outputs:
+            places = {name: path.as_posix() for name, path in self.long_work.outputs.items()}
+            work = {"function": self.long_work.function, "outputs": places}
         receipt = Receipt(
             rule=self.rule,
             command=self.command,
@@ -67,6 +74,7 @@ class Job(Generic[S]):
             torch_threads=threads,
             device=device,
             determinism=dict(determinism or {}),
+            work=work,
         )
         write_receipt(self.receipt, receipt)
 

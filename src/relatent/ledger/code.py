@@ -53,7 +53,7 @@ def import_closure(module: str) -> frozenset[str]:
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in seen or name.startswith(LEFT_OUT):
+        if name in seen or any(name == left_out or name.startswith(left_out + ".") for left_out in LEFT_OUT):
             continue
         seen.add(name)
         waiting.extend(_imports(name))

@@ -35,7 +35,7 @@ def work_key(
 
     Args:
         settings: values that change the result.
-        input_sha256: of the input files, in their order.
+        input_sha256: of the input files, in the order of their paths, as a receipt lists them.
         function: module that does the work, e.g. "relatent.training.density"; its closure is the code that counts,
             so that a change in how a command writes its receipt does not throw hours away.
         device: kind of device.
@@ -56,10 +56,16 @@ def work_key(
 
 
 class Work:
-    """One key's folder. `checkpoint` is a place for resumable state; `keep` and `restore` hold finished outputs."""
+    """One key's folder. `checkpoint` is a place for resumable state; `keep` and `restore` hold finished outputs.
 
-    def __init__(self, key: str) -> None:
+    `function` and `outputs` (what was kept or restored) go into the receipt, so that `relatent adopt` can put verified
+    outputs back under the key that this machine would look for.
+    """
+
+    def __init__(self, key: str, function: str = "") -> None:
         self.folder = work_root() / key
+        self.function = function
+        self.outputs: dict[str, Path] = {}
 
     def checkpoint(self, name: str) -> Path:
         """Path for a resumable checkpoint of this work; the caller writes it whole (`atomic_path`)."""
@@ -84,6 +90,7 @@ class Work:
         for name, path in outputs.items():
             with atomic_path(path) as temporary:
                 shutil.copyfile(self._kept(name), temporary)
+        self.outputs = dict(outputs)
         return True
 
     def keep(self, outputs: Mapping[str, Path]) -> None:
@@ -95,6 +102,7 @@ class Work:
         for path in self.folder.iterdir():
             if path.is_file() and path.name not in (FINISHED, "lock"):
                 path.unlink()
+        self.outputs = dict(outputs)
 
     def _kept(self, name: str) -> Path:
         return self.folder / "outputs" / name
