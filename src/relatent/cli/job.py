@@ -46,7 +46,7 @@ class Job(Generic[S]):
         """The scratch folder of this job's long work, done by the module `function`."""
         hashes = [record.sha256 for record in sorted(self.input_records, key=lambda record: record.path)]
         key = work_key(self.settings.model_dump(mode="json"), hashes, function, device, threads)
-        self.long_work = Work(key, function)
+        self.long_work = Work(key, function, device, threads)
         return self.long_work
 
     def finish(
@@ -57,10 +57,6 @@ class Job(Generic[S]):
         determinism: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the receipt: the job is done, and these are its bytes."""
-        work = None
-        if self.long_work is not None and self.long_work.outputs:
-            places = {name: path.as_posix() for name, path in self.long_work.outputs.items()}
-            work = {"function": self.long_work.function, "outputs": places}
         receipt = Receipt(
             rule=self.rule,
             command=self.command,
@@ -74,7 +70,7 @@ class Job(Generic[S]):
             torch_threads=threads,
             device=device,
             determinism=dict(determinism or {}),
-            work=work,
+            work=self.long_work.described() if self.long_work else None,
         )
         write_receipt(self.receipt, receipt)
 

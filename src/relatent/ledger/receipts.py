@@ -44,7 +44,7 @@ class Receipt:
     torch_threads: int | None = None
     device: str = "cpu"
     determinism: Mapping[str, Any] = field(default_factory=dict)
-    work: Mapping[str, Any] | None = None  # long work: {"function": module, "outputs": {name in scratch: path}}
+    work: Mapping[str, Any] | None = None  # of long work: `Work.described`
     schema_version: int = SCHEMA_VERSION
 
     def output(self, path: Path) -> FileRecord | None:

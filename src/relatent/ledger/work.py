@@ -58,14 +58,21 @@ def work_key(
 class Work:
     """One key's folder. `checkpoint` is a place for resumable state; `keep` and `restore` hold finished outputs.
 
-    `function` and `outputs` (what was kept or restored) go into the receipt, so that `relatent adopt` can put verified
-    outputs back under the key that this machine would look for.
+    What was kept or restored is described in the receipt, so that `relatent adopt` can put verified outputs back under
+    the key that this machine will look for.
     """
 
-    def __init__(self, key: str, function: str = "") -> None:
+    def __init__(self, key: str, function: str = "", device: str = "cpu", threads: int | None = None) -> None:
         self.folder = work_root() / key
-        self.function = function
+        self.function, self.device, self.threads = function, device, threads
         self.outputs: dict[str, Path] = {}
+
+    def described(self) -> dict[str, Any] | None:
+        """For the receipt: function, device, threads and kept outputs by name; None if nothing was kept."""
+        if not self.outputs:
+            return None
+        outputs = {name: path.as_posix() for name, path in self.outputs.items()}
+        return {"function": self.function, "device": self.device, "threads": self.threads, "outputs": outputs}
 
     def checkpoint(self, name: str) -> Path:
         """Path for a resumable checkpoint of this work; the caller writes it whole (`atomic_path`)."""
