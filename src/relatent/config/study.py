@@ -1,10 +1,9 @@
 """A study: one YAML, one folder `results/<study>/`. Its cells are listed there and nowhere else (DESIGN 4.16)."""
 
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, model_validator
 
 from relatent.config.base import Settings, checked
@@ -16,7 +15,8 @@ from relatent.config.exact import ExactSection
 from relatent.config.gan import GanSection
 from relatent.config.probe import ProbeSection
 from relatent.config.sample import SampleSection
-from relatent.errors import ConfigError, MissingDataError
+from relatent.config.yaml_files import read_yaml
+from relatent.errors import ConfigError
 
 
 class Study(Settings):
@@ -71,35 +71,3 @@ def study_from(values: Mapping[str, Any], where: str, known_datasets: Collection
 def load_study(path: Path, known_datasets: Collection[str]) -> Study:
     """Read a study's YAML; errors as in `study_from`."""
     return study_from(read_yaml(path), str(path), known_datasets)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping; a key given twice is an error, not the last one's victory.
-
-    Raises:
-        MissingDataError: no such file.
-        ConfigError: not YAML, or not a mapping.
-    """
-    try:
-        with path.open(encoding="utf-8") as file:
-            values = yaml.load(file, Loader=_UniqueKeys)
-    except FileNotFoundError:
-        raise MissingDataError(f"{path}: no such file; the studies that ship are config/*.yaml") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: must hold `key: value` lines, see config/README.md")
-    return values
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice in one mapping."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
