@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from relatent.data.streams import stream
+from relatent.data.streams import permutation
 
 Order = Literal["reshuffled", "fixed"]
 
@@ -31,7 +31,7 @@ def epoch_order(n_images: int, seed: int, epoch: int, order: Order = "reshuffled
     """
     if order == "fixed":
         return np.arange(n_images, dtype=np.int64)
-    return stream(seed, "order", epoch).permutation(n_images)
+    return permutation(n_images, seed, "order", epoch)
 
 
 @dataclass

@@ -7,6 +7,7 @@ size and the point a run was resumed at leave no trace in the bits.
 import hashlib
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 def stream_key(seed: int, purpose: str, *counters: int) -> int:
@@ -24,3 +25,12 @@ def stream(seed: int, purpose: str, *counters: int) -> np.random.Generator:
         counters: step, or image index, or (epoch,).
     """
     return np.random.Generator(np.random.Philox(key=stream_key(seed, purpose, *counters)))
+
+
+def permutation(n: int, seed: int, purpose: str, *counters: int) -> NDArray[np.int64]:
+    """(n,): a random order of 0 .. n-1 from the stream (seed, purpose, counters...).
+
+    The order of n raw 64-bit words: numpy promises the bits of Philox to stay, those of `Generator.permutation` not.
+    """
+    words = stream(seed, purpose, *counters).bit_generator.random_raw(n)
+    return np.argsort(words, kind="stable").astype(np.int64, copy=False)

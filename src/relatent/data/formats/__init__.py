@@ -1,0 +1,1 @@
+"""Readers of published formats: each gives the images of one part of a dataset, as a `parts.Part`."""
