@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from relatent.errors import DataIntegrityError
-from relatent.ledger.files import read_json, sha256_of, write_json
+from relatent.ledger.files import canonical_json, read_json, sha256_of, write_text
 
 SCHEMA_VERSION = 1
 
@@ -54,10 +54,15 @@ class Receipt:
 
 def write_receipt(path: Path, receipt: Receipt) -> None:
     """Write a receipt as canonical JSON."""
+    write_text(path, receipt_text(receipt))
+
+
+def receipt_text(receipt: Receipt) -> str:
+    """A receipt as canonical JSON: equal work gives equal text."""
     body = asdict(receipt)
     for key in ("inputs", "outputs"):
         body[key] = sorted(body[key], key=lambda record: record["path"])
-    write_json(path, body)
+    return canonical_json(body)
 
 
 def read_receipt(path: Path) -> Receipt:

@@ -1,0 +1,171 @@
+"""The graph, as Snakemake expands it for a study. The only place that reads Snakemake's output.
+
+`snakemake -n -F` prints every job's rule, inputs, outputs and command, public and stable enough to parse; its Python
+interface gives jobs only through private attributes. A test on a toy and one on the real graph hold the format.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from relatent.bridge.programs import run_program
+from relatent.errors import ConfigError, MissingDataError, RelatentError
+from relatent.ledger.jobs import PlannedJob, phase_of
+
+DEMO = "demo"  # what `snakemake` and `dvc repro` make when nothing is said
+RULES = Path("workflow/rules")
+
+
+@dataclass(frozen=True)
+class StudyPlace:
+    """Where a study's files are. The demo is the default target of both front ends."""
+
+    name: str
+
+    @property
+    def config(self) -> str:
+        """Its YAML."""
+        return f"config/{self.name}.yaml"
+
+    @property
+    def configfile(self) -> tuple[str, ...]:
+        """The option that chooses it; none for the demo, the default."""
+        return () if self.name == DEMO else ("--configfile", self.config)
+
+    @property
+    def dvc_file(self) -> str:
+        """Its rendered stages."""
+        return "dvc.yaml" if self.name == DEMO else f"results/{self.name}/dvc.yaml"
+
+    @property
+    def digests(self) -> str:
+        """What the `code` stage writes."""
+        return f"results/{self.name}/code/digests.json"
+
+
+def study_place(name: str) -> StudyPlace:
+    """The place of a study that exists.
+
+    Raises:
+        MissingDataError: no config of that name, or not in the repository's root.
+    """
+    place = StudyPlace(name)
+    if not Path("workflow/Snakefile").is_file():
+        raise MissingDataError("workflow/Snakefile: not here; run this in the root of the repository")
+    if not Path(place.config).is_file():
+        there = ", ".join(sorted(path.stem for path in Path("config").glob("*.yaml")))
+        raise MissingDataError(f"{place.config}: no such study; config/ has {there or 'none'}")
+    return place
+
+
+def phase_targets() -> list[str]:
+    """Names of the phony rules `phase_<name>`, from the text of the rules."""
+    return sorted(name for name in rule_texts() if name.startswith("phase_"))
+
+
+def rule_texts() -> dict[str, str]:
+    """Each rule's file, as text: the file that says all a rule depends on besides its inputs and code."""
+    texts = {}
+    for path in sorted(RULES.glob("*.smk")):
+        text = path.read_text(encoding="utf-8")
+        for name in re.findall(r"^\s*(?:rule|checkpoint)\s+(\w+)\s*:", text, flags=re.MULTILINE):
+            texts[name] = text
+        for name in re.findall(r"^\s*use\s+rule\s+\w+\s+as\s+(\w+)", text, flags=re.MULTILINE):
+            texts[name] = text
+    return texts
+
+
+def expand(study: StudyPlace, targets: Sequence[str] = (), *, force: bool = True) -> list[PlannedJob]:
+    """The jobs that make something.
+
+    Args:
+        study: the study whose settings the graph is expanded with.
+        targets: files or rules; the phases' phony rules if empty, so all but the report.
+        force: the whole graph; otherwise only what Snakemake would run now, each with its reason.
+
+    Raises:
+        ConfigError: the study's settings are wrong.
+        RelatentError: the graph does not stand, e.g. a source file is missing.
+    """
+    options = [*study.configfile, "--dry-run", "--printshellcmds", "--cores", "1", "--quiet", "host"]
+    done = run_program(
+        "snakemake",
+        *options,
+        *(["--forceall"] if force else []),
+        "--nolock",
+        "--nocolor",
+        "--",
+        *(targets or phase_targets()),
+        check=False,
+    )
+    said = f"{done.stdout}\n{done.stderr}"
+    if done.returncode != 0:
+        lines = [line for line in said.splitlines() if line.strip()]
+        kind = ConfigError if done.returncode == 2 else RelatentError
+        raise kind("\n".join([f"{study.config}: the graph does not stand:", *lines[-15:]]))
+    return [job for job in parse_jobs(said.splitlines()) if job.outputs]
+
+
+def parse_jobs(lines: Iterable[str]) -> list[PlannedJob]:
+    """The jobs in what a dry run printed, in its order, each once."""
+    jobs: dict[tuple[str, tuple[str, ...]], PlannedJob] = {}
+    block: dict[str, str] | None = None
+    command: list[str] | None = None
+
+    def close() -> None:
+        if block is not None:
+            shell = "\n".join(command or [])
+            job = PlannedJob(
+                rule=block["rule"],
+                inputs=_files(block.get("input", "")),
+                outputs=_files(block.get("output", "")),
+                command="" if shell in ("", "None") else shell,
+                log=_files(block.get("log", "")),
+                reason=block.get("reason", ""),
+            )
+            jobs[job.rule, job.outputs] = job
+
+    for line in lines:
+        started = re.match(r"^(?:local)?(?:rule|checkpoint) (\w+):$", line)
+        if started:
+            close()
+            block, command = {"rule": started[1]}, None
+        elif block is None:
+            continue
+        elif line.startswith("Shell command: "):
+            command = [line.removeprefix("Shell command: ")]
+        elif not line.strip() or re.match(r"^\[\w{3} \w{3} +\d+ .*\]$", line) or line.startswith("Job stats:"):
+            close()
+            block, command = None, None
+        elif command is not None:
+            command.append(line)
+        else:
+            key, _, value = line.strip().partition(": ")
+            block[key] = value
+    close()
+    return list(jobs.values())
+
+
+def _files(listed: str) -> tuple[str, ...]:
+    return tuple(part for part in listed.split(", ") if part)
+
+
+def phase_names(jobs: Iterable[PlannedJob]) -> list[str]:
+    """Phases of these jobs, in the order in which data flows."""
+    jobs = list(jobs)
+    needs: dict[str, set[str]] = {}
+    for job in jobs:
+        if job.phase is not None:
+            before = {phase for path in job.inputs if (phase := phase_of(path)) is not None}
+            needs.setdefault(job.phase, set()).update(before - {job.phase})
+    ordered: list[str] = []
+    while len(ordered) < len(needs):
+        ready = sorted(name for name in needs if name not in ordered and needs[name] & needs.keys() <= set(ordered))
+        if not ready:
+            left = ", ".join(sorted(set(needs) - set(ordered)))
+            raise ConfigError(
+                f"the phases {left} need each other's files; move a rule, or its folder, to another phase"
+            )
+        ordered.append(ready[0])
+    return ordered

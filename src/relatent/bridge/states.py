@@ -1,0 +1,150 @@
+"""Keeps the two states honest: `sync` after a bare snakemake, `adopt` after dvc pull, checkout or repro in a clone.
+
+Both verify every receipt first and act only on what passes; both end with the other front end at "nothing to do".
+The order of the steps was tried out on a toy; a test runs each way of getting it wrong that was found there.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from relatent.bridge.graph import StudyPlace, expand, phase_targets
+from relatent.bridge.programs import run_program
+from relatent.bridge.render import DATA_FILE, differing, render, study_graphs, write_rendered
+from relatent.errors import DataIntegrityError, RelatentError
+from relatent.ledger.jobs import PlannedJob
+from relatent.ledger.verify import Finding, refill_scratch, verify_jobs
+
+RUN_CACHE = Path(".dvc/cache/runs")
+SHOWN = 12  # findings printed in full
+
+Say = Callable[[str], None]
+
+
+def sync(study: StudyPlace, say: Say = print) -> None:
+    """Make DVC agree with what a bare `snakemake` made.
+
+    Raises:
+        RelatentError: Snakemake still has something to do.
+        DataIntegrityError: a file is not what its receipt says.
+    """
+    graphs = study_graphs(study)
+    _nothing_left(study, f"Run `{_snakemake(study)}` first; sync records what is finished.")
+    verified = verify_jobs(graphs[study])
+    refuse(verified.findings, "nothing was recorded")
+    say(f"{len(verified.receipts)} receipts, {len(verified.hashed)} files verified")
+    for path in write_rendered(render(study, graphs)):
+        say(f"{path}: rendered anew; the graph has changed")
+    _refresh_digests(study)
+    run_program("dvc", "commit", "--quiet", "--force", DATA_FILE, study.dvc_file)
+    empty_run_cache()
+    left = dvc_status(study)
+    if left:
+        raise RelatentError(f"dvc still sees changes after the commit:\n{_listed(left)}")
+    say("dvc: up to date")
+
+
+def adopt(study: StudyPlace, say: Say = print) -> None:
+    """Make Snakemake agree with files that came by Git and DVC.
+
+    Raises:
+        RelatentError: dvc.yaml is not the graph's, or DVC sees changes.
+        DataIntegrityError: a file is not what its receipt says, or not of today's code and settings.
+    """
+    refuse(run_cache_findings(), "adopt stops before it trusts anything")
+    graphs = study_graphs(study)
+    wrong = differing(render(study, graphs))
+    if wrong:
+        raise RelatentError(f"{', '.join(wrong)}: not what the graph renders. Run `relatent dvc render {study.name}`.")
+    _refresh_digests(study)
+    left = dvc_status(study)
+    if left:
+        raise RelatentError(
+            f"dvc sees changes:\n{_listed(left)}\nRun `dvc pull` for files that are missing, or `dvc repro --pull "
+            "--allow-missing` where code or settings are newer than the results; then adopt again."
+        )
+    verified = verify_jobs(graphs[study])
+    refuse(verified.findings, "nothing was adopted")
+    say(f"{len(verified.receipts)} receipts, {len(verified.hashed)} files verified")
+    filled = refill_scratch(verified.receipts.values())
+    say(f"{filled} finished works put back into scratch")
+    touch(study)
+    say("snakemake: nothing to do")
+
+
+def touch(study: StudyPlace) -> None:
+    """Record in Snakemake's metadata that what is there is current, and make what no stage makes, such as the report.
+
+    Only for what was verified just before: Snakemake would record it, true or not.
+    """
+    targets = phase_targets()
+    run_program(
+        "snakemake", *study.configfile, "--touch", "--forceall", "--cores", "1", "--quiet", "all", "--", *targets
+    )
+    _nothing_left(study, "This should not be: please report it with the lines above.")
+    views = [job for job in expand(study, ["all"], force=False) if job.phase is None]
+    if views:
+        names = sorted({job.rule for job in views})
+        run_program(
+            "snakemake", *study.configfile, "--cores", "1", "--quiet", "all", "--allowed-rules", *names, "--", *names
+        )
+
+
+def refuse(findings: Sequence[Finding], consequence: str) -> None:
+    """Raise if there are findings, naming each, the kinds of them and what did not happen."""
+    if not findings:
+        return
+    lines = [str(finding) for finding in findings[:SHOWN]]
+    if len(findings) > SHOWN:
+        lines.append(f"… and {len(findings) - SHOWN} more")
+    raise DataIntegrityError("\n".join([*lines, f"{len(findings)} findings: {consequence}."]))
+
+
+def run_cache_findings() -> list[Finding]:
+    """DVC's run cache can bring a forged file back after a `dvc commit` (DESIGN 4.2)."""
+    if not RUN_CACHE.exists():
+        return []
+    message = "DVC's run cache can bring back a file that was forged and then committed. Remove the folder."
+    return [Finding("run cache", RUN_CACHE.as_posix(), message)]
+
+
+def empty_run_cache() -> None:
+    """Remove DVC's run cache."""
+    shutil.rmtree(RUN_CACHE, ignore_errors=True)
+
+
+def dvc_status(study: StudyPlace) -> dict[str, Any]:
+    """What DVC would do for a study and the shared data, by stage; {} if nothing."""
+    done = run_program("dvc", "status", "--json", DATA_FILE, study.dvc_file)
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1] if done.stdout.strip() else "{}")
+    return found
+
+
+def stale_jobs(study: StudyPlace) -> list[PlannedJob]:
+    """Jobs of the phases that Snakemake would run now."""
+    return expand(study, force=False)
+
+
+def _nothing_left(study: StudyPlace, remedy: str) -> None:
+    left = stale_jobs(study)
+    if left:
+        first = f"{left[0].outputs[0]} ({left[0].reason})" if left[0].reason else left[0].outputs[0]
+        raise RelatentError(f"snakemake has {len(left)} jobs to do, such as {first}. {remedy}")
+
+
+def _refresh_digests(study: StudyPlace) -> None:
+    run_program("dvc", "repro", "--quiet", "--single-item", f"{DATA_FILE}:code", f"{study.dvc_file}:code")
+
+
+def _snakemake(study: StudyPlace) -> str:
+    return " ".join(["snakemake", *study.configfile])
+
+
+def _listed(status: dict[str, Any]) -> str:
+    lines = []
+    for stage, changes in status.items():
+        for change in changes if isinstance(changes, list) else [changes]:
+            lines.append(f"  {stage}: {json.dumps(change)[:300]}")
+    return "\n".join([*lines[:SHOWN], *([f"  … and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else [])])
