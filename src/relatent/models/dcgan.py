@@ -70,7 +70,7 @@ class BatchNorm(nn.Module):
 
 
 @torch.no_grad()
-def estimate_statistics(net: nn.Module, batches: Iterable[tuple[Tensor, ...]]) -> None:
+def estimate_statistics(net: nn.Module, batches: Iterable[tuple[Tensor | None, ...]]) -> None:
     """Set every batch norm's moments to the average of its moments over `batches`, and put the net in eval mode.
 
     As the released SVHN script does before it takes features: each batch is normalised by itself, and the moments are
@@ -295,3 +295,13 @@ def load_part(net: nn.Module, tensors: Mapping[str, Tensor], part: str) -> None:
     if unknown:
         raise ValueError(f"the weights hold {part}{unknown[0]}, which this net has not: they are of another net")
     net.load_state_dict(own)
+
+
+def scaled(grey: Tensor, output: str) -> Tensor:
+    """Grey levels 0..255 in the range of a net's `output`: [-1, 1] for tanh, [0, 1] for sigmoid. float32."""
+    return grey.float() / 127.5 - 1 if output == "tanh" else grey.float() / 255
+
+
+def grey_levels(x: Tensor, output: str) -> Tensor:
+    """The nearest grey levels, uint8, of images in the range of a net's `output`."""
+    return ((x + 1) * 127.5 if output == "tanh" else x * 255).round().clamp(0, 255).to(torch.uint8)

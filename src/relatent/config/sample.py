@@ -1,0 +1,53 @@
+"""Settings of the sample phase: images from trained models, and how good a GAN's are."""
+
+from collections import Counter
+
+from pydantic import Field, model_validator
+
+from relatent.config.base import Settings
+from relatent.config.gan import NET_NAMES
+
+
+class SampleSettings(Settings):
+    """One cell's settings."""
+
+    n_samples: int = Field(default=64, ge=64, description="images kept in samples.npy")
+    judged_samples: int = Field(default=2000, ge=64, description="GAN samples behind the measures of quality")
+    paths: int = Field(default=8, ge=2, description="pairs of z joined by a path")
+    path_steps: int = Field(default=10, ge=3, description="images along a path, ends included")
+    seed: int = Field(default=0, ge=0, description="keys z")
+    threads: int = Field(default=1, ge=1, description="torch's threads")
+
+
+class SampleSection(SampleSettings):
+    """The sample section of a study: trained cells to sample from, and the settings they share."""
+
+    run: list[str] = Field(default=[], description="cells of density or gan, as written there")
+
+    @model_validator(mode="after")
+    def _cells_make_sense(self) -> "SampleSection":
+        twice = [cell for cell, count in Counter(self.run).items() if count > 1]
+        if twice:
+            raise ValueError(f"run lists {', '.join(twice)} twice; name each cell once")
+        for cell in self.run:
+            if cell.count("/") != 1:
+                raise ValueError(f"{cell}: a cell is <dataset>/<name>, such as digits32/svhn32-w16")
+        return self
+
+    def cells(self) -> list[str]:
+        """All cells, as written."""
+        return list(self.run)
+
+    def gan_cells(self) -> list[str]:
+        """Those whose name begins with a GAN's net."""
+        return [cell for cell in self.run if cell.partition("/")[2].startswith(NET_NAMES)]
+
+    def density_cells(self) -> list[str]:
+        """The others: density models."""
+        return [cell for cell in self.run if cell not in self.gan_cells()]
+
+    def settings_of(self, cell: str) -> SampleSettings:
+        """The resolved settings of one cell."""
+        if cell not in self.run:
+            raise ValueError(f"{cell}: not listed in sample.run")
+        return SampleSettings.model_validate({name: getattr(self, name) for name in SampleSettings.model_fields})
