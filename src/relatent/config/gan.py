@@ -90,7 +90,7 @@ class GanOverride(Settings):
 class GanSection(_Training):
     """The gan section of a study: cells `<dataset>/<net>`, the settings they share, and what differs.
 
-    A net's name may end in a width (`-w16`), an ablation (`-nobn`), the preset `-code`, the mode `-bf16` or a further
+    Where dedup has the dataset, its kept images are trained on. A net's name may end in a width (`-w16`), an ablation (`-nobn`), the preset `-code`, the mode `-bf16` or a further
     seed (`-s1`).
     """
 
@@ -100,7 +100,6 @@ class GanSection(_Training):
     updates: Literal["both", "alternate"] | None = Field(default=None, description="instead of the preset's")
     l2: float | None = Field(default=None, ge=0, description="instead of the preset's")
     batch_norm_eps: float | None = Field(default=None, gt=0, description="instead of the preset's")
-    undeduplicated: list[str] = Field(default=[], description="datasets trained on whole, without dedup's kept index")
 
     @model_validator(mode="after")
     def _cells_make_sense(self) -> "GanSection":
