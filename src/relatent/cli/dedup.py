@@ -1,0 +1,185 @@
+"""De-duplicate a dataset: autoencoder, codes, clusters, the kept index, and how far to trust them.
+
+Radford et al. 2016, sec. 3.1. Only the train split is thinned; the test split is compared with it, to count leakage.
+"""
+
+import csv
+import io
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relatent.cli.job import Job, JobParser, run
+from relatent.config.dedup import DedupSettings
+from relatent.errors import DataIntegrityError
+from relatent.ledger.files import atomic_path, write_bytes, write_json, write_text
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from relatent.dedup.findings import JudgedPairs
+    from relatent.models.autoencoder import Autoencoder
+
+OUTPUTS = ("autoencoder", "codes", "clusters", "kept", "metrics", "recall", "pairs", "leakage", "contact_sheet")
+
+
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Read, fit, search, judge, write."""
+    parser = JobParser("dedup", "relatent.cli.dedup", DedupSettings, __doc__)
+    parser.input("train_images", "uint8 (n, channel, height, width)")
+    parser.input("test_images", "compared with the train split; left out where a dataset has none", required=False)
+    parser.input("verdicts", "CSV of human verdicts: a,b,same with same 0 or 1", source=True, required=False)
+    for name in OUTPUTS:
+        parser.output(name)
+    job = parser.parse(argv)
+
+    import numpy as np
+
+    from relatent.data.streams import stream
+    from relatent.dedup.clusters import clusters
+    from relatent.dedup.codes import code_statistics, pack_bits
+    from relatent.dedup.findings import judged_collisions, judged_removals, leaks
+    from relatent.dedup.metrics import collapse_warnings, dedup_metrics, human_precision
+    from relatent.dedup.planted import planted_recall
+    from relatent.dedup.search import first_equal
+    from relatent.dedup.sheet import findings_sheet, save_small
+    from relatent.training.autoencoder import encoded_bits
+    from relatent.training.runtime import configure_torch
+
+    s = job.settings
+    determinism = configure_torch(s.threads)
+    train = read_images(job.inputs["train_images"])
+    test = read_images(job.inputs["test_images"]) if "test_images" in job.inputs else train[:0]
+    model = fitted(job, train)
+
+    def codes_of(images: "np.ndarray") -> "np.ndarray":
+        return pack_bits(encoded_bits(model, images, s.threshold))
+
+    codes = codes_of(train)
+    lowest = clusters(codes, s.radius)
+    first = first_equal(codes)
+    judge = {"same_correlation": s.same_correlation, "same_rms": s.same_rms}
+    removals = judged_removals(train, codes, lowest, most=s.judged_pairs, seed=s.seed, **judge)
+    collisions = judged_collisions(train, first, most=s.judged_pairs, seed=s.seed, **judge)
+    leaked = leaks(train, test, codes, codes_of(test), s.radius, **judge)
+    strengths = s.planted.strengths()
+    recall = planted_recall(train, codes, codes_of, strengths, s.planted.copies, s.radius, s.seed)
+    statistics = code_statistics(codes, s.code_units, first, stream(s.seed, "random pairs"))
+    metrics = dedup_metrics(
+        lowest, statistics, recall, removals, collisions, leaked, len(test), s.radius, s.false_share
+    )
+    if "verdicts" in job.inputs:
+        metrics |= human_precision(read_verdicts(job.inputs["verdicts"]))
+    for warning in collapse_warnings(metrics, s.code_units):
+        print(f"warning: dedup {job.cell}: {warning}", file=sys.stderr)
+
+    kept = np.flatnonzero(lowest == np.arange(len(lowest)))
+    for name, array in (("codes", codes), ("kept", kept)):
+        with atomic_path(job.outputs[name]) as path:
+            np.save(path, array)
+    rows = ((i, low, int(i == low)) for i, low in enumerate(lowest.tolist()))
+    write_csv(job.outputs["clusters"], ("index", "cluster", "kept"), rows)
+    columns = ("kind", "strength", "planted", "found", "recall", "found_exactly", "distance_median", "distance_p90")
+    write_csv(job.outputs["recall"], columns, ([getattr(row, name) for name in columns] for row in recall))
+    write_pairs(job.outputs["pairs"], removals)
+    write_pairs(job.outputs["leakage"], leaked)
+    write_json(job.outputs["metrics"], metrics)
+    with atomic_path(job.outputs["contact_sheet"]) as path:
+        save_small(findings_sheet(train, test, lowest, removals, leaked), path)
+    job.finish(seeds=[s.seed], threads=s.threads, determinism=determinism)
+    return None
+
+
+def read_images(path: Path) -> "np.ndarray":
+    """A prepared split, memory-mapped.
+
+    Raises:
+        DataIntegrityError: not uint8 images of 1 or 3 channels, or none at all.
+    """
+    import numpy as np
+
+    try:
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise DataIntegrityError(f"{path}: not readable as an array ({error}); prepare the dataset again") from None
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3) or not len(images):
+        raise DataIntegrityError(
+            f"{path}: {images.dtype} {images.shape}, but de-duplication reads uint8 (n, 1 or 3, height, width) with "
+            "n > 0; prepare the dataset again"
+        )
+    return images
+
+
+def fitted(job: Job[DedupSettings], images: "np.ndarray") -> "Autoencoder":
+    """The fitted autoencoder: taken from the scratch store, or fitted, resuming where an interrupted fit stood."""
+    import math
+
+    from safetensors.torch import load_file, save
+
+    from relatent.models.autoencoder import Autoencoder
+    from relatent.training.autoencoder import fit_autoencoder
+
+    s = job.settings
+    output = {"autoencoder": job.outputs["autoencoder"]}
+    work = job.work("relatent.training.autoencoder", threads=s.threads)
+    with work.lock():
+        if not work.restore(output):
+            checkpoint = work.checkpoint("state.safetensors")
+
+            def keep(state: dict[str, Any]) -> None:
+                write_bytes(checkpoint, save(state))
+
+            model = fit_autoencoder(
+                images,
+                code_units=s.code_units,
+                masking_noise=s.masking_noise,
+                dropout=s.dropout,
+                learning_rate=s.learning_rate,
+                batch_size=s.batch_size,
+                epochs=s.epochs,
+                seed=s.seed,
+                state=load_file(checkpoint) if checkpoint.exists() else None,
+                keep=keep,
+                label=f"dedup {job.cell}",
+            )
+            write_bytes(output["autoencoder"], save(model.state_dict()))
+            work.keep(output)
+    model = Autoencoder(math.prod(images.shape[1:]), s.code_units)
+    model.load_state_dict(load_file(output["autoencoder"]))
+    return model
+
+
+def read_verdicts(path: Path) -> list[bool]:
+    """Whether each pair of a verdict file (columns a, b, same) shows one picture.
+
+    Raises:
+        DataIntegrityError: another header, or a verdict that is neither 0 nor 1.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for line, row in enumerate(rows, start=2):
+        if row.get("same") not in ("0", "1"):
+            raise DataIntegrityError(f"{path}: line {line}: `same` is {row.get('same')!r}; a verdict is 0 or 1")
+    return [row["same"] == "1" for row in rows]
+
+
+def write_pairs(path: Path, pairs: "JudgedPairs") -> None:
+    """CSV of judged pairs: a,b,distance,correlation,rms,same."""
+    v = pairs.verdicts
+    rows = zip(pairs.a, pairs.b, pairs.distance, v.correlation, v.rms, v.same.astype(int), strict=True)
+    formatted = ((a, b, d, f"{c:.6f}", f"{r:.6f}", same) for a, b, d, c, r, same in rows)
+    write_csv(path, ("a", "b", "distance", "correlation", "rms", "same"), formatted)
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Write a CSV with a header, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
