@@ -90,8 +90,8 @@ class GanOverride(Settings):
 class GanSection(_Training):
     """The gan section of a study: cells `<dataset>/<net>`, the settings they share, and what differs.
 
-    Where dedup has the dataset, its kept images are trained on. A net's name may end in a width (`-w16`), an ablation (`-nobn`), the preset `-code`, the mode `-bf16` or a further
-    seed (`-s1`).
+    Where dedup has the dataset, its kept images are trained on. A net's name may end in a width (`-w16`), an ablation
+    (`-nobn`), the preset `-code`, the mode `-bf16` or a further seed (`-s1`).
     """
 
     run: list[str] = Field(default=[], description="cells to train")
