@@ -5,23 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from density_cases import batch, random_model
 
 from relatent.models.densities import Gaussian, log_bernoulli, log_standard_normal, softplus_sum, tanh
 from relatent.models.density import DensityModel, model_of, pixel_means
-
-
-def random_model(pixels=12, layers=1, latents=None, dtype=torch.float64, seed=0, **sizes) -> DensityModel:
-    model = DensityModel(pixels, layers, latents, **sizes).to(dtype)
-    rng = np.random.default_rng(seed)
-    model.initialise(lambda name: rng, np.linspace(0, 1, pixels))
-    return model
-
-
-def batch(model: DensityModel, k=4, images=5, seed=0):
-    rng = torch.Generator().manual_seed(seed)
-    dtype = next(model.parameters()).dtype
-    x = (torch.rand(images, model.pixels, generator=rng) < 0.4).to(dtype)
-    return x, tuple(torch.randn(k, images, size, generator=rng, dtype=dtype) for size in model.latents)
 
 
 @pytest.mark.parametrize(("layers", "parameters"), [(1, 425_284), (2, 521_084)])

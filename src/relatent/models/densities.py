@@ -5,6 +5,7 @@ and the row sum of softplus are taken from sigmoids.
 """
 
 import math
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -58,10 +59,15 @@ def softplus_sum(logits: Tensor) -> Tensor:
 
 def softplus_sum_of(logits: Tensor) -> Tensor:
     """`softplus_sum` without a derivative, for code that carries its own."""
-    pixels = logits.shape[-1]
-    group = next(size for size in range(min(pixels, LARGEST_PRODUCT), 0, -1) if pixels % size == 0)
-    factors = torch.sigmoid(logits.abs()).unflatten(-1, (pixels // group, group))
+    group = group_size(logits.shape[-1])
+    factors = torch.sigmoid(logits.abs()).unflatten(-1, (-1, group))
     return logits.clamp(min=0).sum(-1) - factors.prod(-1).log().sum(-1)
+
+
+@cache
+def group_size(pixels: int) -> int:
+    """Factors per product: the largest divisor of `pixels` up to LARGEST_PRODUCT; 112 for 784."""
+    return next(size for size in range(min(pixels, LARGEST_PRODUCT), 0, -1) if pixels % size == 0)
 
 
 class _SoftplusSum(torch.autograd.Function):

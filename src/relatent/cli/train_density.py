@@ -1,0 +1,107 @@
+"""Train one density cell: all its seeds, one after another, each to the end of the schedule.
+
+Unfinished seeds keep their state in the scratch store; a run killed at any point goes on when started again and ends
+in the same bytes.
+"""
+
+import csv
+import io
+import sys
+from collections.abc import Mapping, Sequence
+
+from relatent.cli.job import Job, JobParser, run
+from relatent.config.density import DensityCell
+from relatent.errors import DataIntegrityError
+from relatent.ledger.files import write_bytes, write_text
+
+COMMAND = "relatent.cli.train_density"
+HISTORY_COLUMNS = ("seed", "stage", "epoch", "learning_rate", "train_bound_nats")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train, or take the finished work back from the scratch store, and write the receipt."""
+    parser = JobParser("train_density", COMMAND, DensityCell, __doc__)
+    parser.input("images", help="train_images.npy of a prepared dataset")
+    parser.input_list("start", help="model.safetensors and optimiser.safetensors of the cell to go on from")
+    parser.output("model", help="model.safetensors: every seed's parameters, as seed<seed>.<parameter>")
+    parser.output("optimiser", help="optimiser.safetensors: every seed's Adam moments and step")
+    parser.output("history", help="history.csv: the bound of every epoch")
+    job = parser.parse(argv)
+
+    from relatent.training.runtime import configure_torch
+
+    settings = job.settings
+    determinism = configure_torch(settings.threads)
+    work = job.work("relatent.training.density", threads=settings.threads, device=settings.device)
+    with work.lock():
+        if not work.restore(job.outputs):
+            _train(job)
+            work.keep(job.outputs)
+    job.finish(seeds=settings.seeds, threads=settings.threads, device=settings.device, determinism=determinism)
+
+
+def _train(job: Job[DensityCell]) -> None:
+    import numpy as np
+    from safetensors.torch import load_file, save
+
+    from relatent.training.density import Run, State, finished_state, train
+    from relatent.training.schedule import schedule, switch_schedule
+
+    settings = job.settings
+    stages = schedule(settings.preset, settings.stages, settings.epochs)
+    started_from = [load_file(path) for path in job.input_lists["start"]]
+    images = np.load(job.inputs["images"], mmap_mode="r")
+    if images.dtype != np.uint8 or images.ndim != 4:
+        raise DataIntegrityError(
+            f"{job.inputs['images']}: holds {images.dtype} of shape {images.shape}; prepared images are uint8 of "
+            "(n, channel, height, width). Prepare the dataset again."
+        )
+    work = Run(
+        objective=settings.objective,
+        k=settings.k,
+        layers=settings.layers,
+        latents=settings.latents,
+        stages=switch_schedule(stages) if settings.switched else stages,
+        batch_size=settings.batch_size,
+        preset=settings.preset,
+        estimator=settings.estimator,
+    )
+    assert job.long_work is not None
+    states: dict[int, State] = {}
+    for seed in settings.seeds:
+        states[seed] = train(
+            np.ascontiguousarray(images),
+            work,
+            seed,
+            checkpoint=job.long_work.checkpoint(f"seed{seed}.safetensors"),
+            start=finished_state(seed, len(stages), *started_from) if started_from else None,
+            label=f"train {job.cell} seed {seed}",
+        )
+    write_bytes(job.outputs["model"], save(_named(states, "model")))
+    write_bytes(job.outputs["optimiser"], save(_named(states, "optimiser")))
+    write_text(job.outputs["history"], history_csv({seed: state.history for seed, state in states.items()}))
+
+
+def _named(states: Mapping, part: str) -> dict:
+    """Tensors of one part of every seed's state, named seed<seed>.<name>."""
+    return {
+        f"seed{seed}.{name}": value
+        for seed, state in states.items()
+        for name, value in (state.parameters if part == "model" else state.optimiser()).items()
+    }
+
+
+def history_csv(histories: Mapping[int, Sequence[Sequence[float]]]) -> str:
+    """The histories of all seeds as CSV; floats in full."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(HISTORY_COLUMNS)
+    for seed, history in histories.items():
+        writer.writerows(
+            [seed, *(repr(value) if isinstance(value, float) else value for value in row)] for row in history
+        )
+    return text.getvalue()
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
