@@ -31,7 +31,7 @@ def sync(study: StudyPlace, say: Say = print) -> None:
         DataIntegrityError: a file is not what its receipt says.
     """
     graphs = study_graphs(study)
-    _nothing_left(study, f"Run `{_snakemake(study)}` first; sync records what is finished.")
+    _none_of(stale_jobs(study), f"Run `{_snakemake(study)}` first; sync records what is finished.")
     verified = verify_jobs(graphs[study])
     refuse(verified.findings, "nothing was recorded")
     say(f"{len(verified.receipts)} receipts, {len(verified.hashed)} files verified")
@@ -79,17 +79,13 @@ def touch(study: StudyPlace) -> None:
 
     Only for what was verified just before: Snakemake would record it, true or not.
     """
-    targets = phase_targets()
-    run_program(
-        "snakemake", *study.configfile, "--touch", "--forceall", "--cores", "1", "--quiet", "all", "--", *targets
-    )
-    _nothing_left(study, "This should not be: please report it with the lines above.")
-    views = [job for job in expand(study, ["all"], force=False) if job.phase is None]
+    quiet = ("--cores", "1", "--quiet", "all")
+    run_program("snakemake", *study.configfile, "--touch", "--forceall", *quiet, "--", *phase_targets())
+    left = expand(study, ["all"], force=False)
+    _none_of([job for job in left if job.phase is not None], "This should not be; please report it.")
+    views = sorted({job.rule for job in left})
     if views:
-        names = sorted({job.rule for job in views})
-        run_program(
-            "snakemake", *study.configfile, "--cores", "1", "--quiet", "all", "--allowed-rules", *names, "--", *names
-        )
+        run_program("snakemake", *study.configfile, *quiet, "--allowed-rules", *views, "--", *views)
 
 
 def refuse(findings: Sequence[Finding], consequence: str) -> None:
@@ -127,8 +123,7 @@ def stale_jobs(study: StudyPlace) -> list[PlannedJob]:
     return expand(study, force=False)
 
 
-def _nothing_left(study: StudyPlace, remedy: str) -> None:
-    left = stale_jobs(study)
+def _none_of(left: Sequence[PlannedJob], remedy: str) -> None:
     if left:
         first = f"{left[0].outputs[0]} ({left[0].reason})" if left[0].reason else left[0].outputs[0]
         raise RelatentError(f"snakemake has {len(left)} jobs to do, such as {first}. {remedy}")

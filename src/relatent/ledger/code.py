@@ -103,6 +103,8 @@ def _serialised(node: object) -> Iterator[str]:
                 continue
             if name == "body" and isinstance(value, list):
                 value = _without_docstring(node, value)
+            if isinstance(node, ast.JoinedStr):
+                value = list(_merged_text(value))
             yield f" {name}="
             yield from _serialised(value)
         yield ")"
@@ -114,6 +116,21 @@ def _serialised(node: object) -> Iterator[str]:
         yield "]"
     else:
         yield f"{type(node).__name__}:{node!r}"
+
+
+def _merged_text(parts: list[ast.expr]) -> Iterator[ast.expr]:
+    """Parts of an f-string, neighbouring texts as one, without empty ones: Pythons differ in them."""
+    text = ""
+    for part in parts:
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            text += part.value
+        else:
+            if text:
+                yield ast.Constant(value=text)
+            text = ""
+            yield part
+    if text:
+        yield ast.Constant(value=text)
 
 
 def _without_docstring(node: ast.AST, body: list[ast.stmt]) -> list[ast.stmt]:
