@@ -99,12 +99,12 @@ def _serialised(node: object) -> Iterator[str]:
     if isinstance(node, ast.AST):
         yield f"({type(node).__name__}"
         for name, value in ast.iter_fields(node):
+            if isinstance(node, ast.JoinedStr):
+                value = list(_merged_text(value))
             if name in ("ctx", "type_comment", "type_ignores", "kind") or value is None or value == []:
                 continue
             if name == "body" and isinstance(value, list):
                 value = _without_docstring(node, value)
-            if isinstance(node, ast.JoinedStr):
-                value = list(_merged_text(value))
             yield f" {name}="
             yield from _serialised(value)
         yield ")"
