@@ -94,7 +94,9 @@ class L2SVM(ClassifierMixin, BaseEstimator):
         return tags
 
 
-def fit_path(X: Array, y: Array, C_values: Sequence[float], tol: float = 1e-13, gram: Array | None = None) -> list[L2SVM]:
+def fit_path(
+    X: Array, y: Array, C_values: Sequence[float], tol: float = 1e-13, gram: Array | None = None
+) -> list[L2SVM]:
     """One fitted L2SVM per C, in the order given.
 
     What does not depend on C, such as the Gram matrix, is made once; each C starts from the answer of the next

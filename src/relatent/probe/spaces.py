@@ -162,7 +162,8 @@ class GramSpace:
         scores = dual @ self.gram
         watch = Watch(len(signs))
         products = 1
-        for step in range(NEWTON_STEPS):
+        step = 0
+        for step in range(NEWTON_STEPS):  # noqa: B007
             slack = hinge_slack(signs, scores + offset)
             residual = dual - 2 * C * signs * slack
             shape = residual @ self.gram
@@ -204,7 +205,7 @@ def cg_tolerance(size: Array, objective: Array, lowest: float) -> Array:
 
 
 class Watch:
-    """Says which classes are still worth a Newton step: neither at their goal nor at the end of what rounding allows."""
+    """Says which classes are still worth a Newton step: not at their goal, nor where rounding lets them go no lower."""
 
     def __init__(self, classes: int) -> None:
         self.objective = np.full(classes, np.inf)
@@ -254,7 +255,8 @@ class PrimalSpace:
         watch = Watch(len(signs))
         going = np.arange(len(signs))
         products = 0
-        for step in range(NEWTON_STEPS):
+        step = 0
+        for step in range(NEWTON_STEPS):  # noqa: B007
             slack = hinge_slack(signs[going], scores[going])
             gradient = weights[going] - 2 * C * self.rows.combine(signs[going] * slack)
             gap[going] = 0.5 * (gradient**2).sum(axis=1)
@@ -314,7 +316,7 @@ class PrimalSpace:
 
     def _nystrom(self) -> tuple[Array, Array]:
         """Leading directions and strengths of X'X from one random sketch (Frangella, Tropp, Udell 2023)."""
-        n, d = self.rows.shape
+        d = self.rows.shape[1]
         rng = np.random.Generator(np.random.Philox(key=0))  # any numbers do: they change the time, not the answer
         test = np.linalg.qr(rng.standard_normal((d, min(self.LEADING, d)), dtype=np.float32))[0]
         sketch = np.zeros_like(test)

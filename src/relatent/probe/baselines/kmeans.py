@@ -1,0 +1,132 @@
+"""One-layer K-means features (Coates, Ng, Lee 2011): whitened patches, triangle code, pooling over quadrants."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from relatent.progress import Progress
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """Centroids of whitened patches.
+
+    Attributes:
+        patch: side of a patch in pixels.
+        mean, whitening: (pixel,) and (pixel, pixel): a contrast-normalised patch p becomes (p - mean) whitening.
+        centroids: (centroid, pixel), in the whitened space.
+    """
+
+    patch: int
+    mean: np.ndarray
+    whitening: np.ndarray
+    centroids: np.ndarray
+
+
+def patches_of(images: np.ndarray, patch: int) -> np.ndarray:
+    """All patches of images (image, channel, height, width) at stride 1: (image, row, column, pixel), float32."""
+    windows = sliding_window_view(images, (patch, patch), axis=(2, 3))  # (image, channel, row, column, y, x)
+    windows = windows.transpose(0, 2, 3, 1, 4, 5)
+    return windows.reshape(*windows.shape[:3], -1).astype(np.float32)
+
+
+def contrast_normalised(patches: np.ndarray) -> np.ndarray:
+    """Each patch of grey levels less its mean, over sqrt(variance + 10) (Coates et al. 2011, released code)."""
+    centred = patches - patches.mean(axis=-1, keepdims=True)
+    return centred / np.sqrt(centred.var(axis=-1, keepdims=True) + 10)
+
+
+def learn_dictionary(
+    images: np.ndarray,
+    centroids: int,
+    patch: int,
+    patches: int,
+    iterations: int,
+    rng: np.random.Generator,
+    floor: float = 0.1,
+) -> Dictionary:
+    """K-means on whitened patches cut at random places of random images.
+
+    Args:
+        images: uint8 (image, channel, height, width).
+        centroids, patch, patches, iterations: how many centroids, side of a patch, patches to learn from, passes of
+            Lloyd's algorithm.
+        floor: added to the eigenvalues before whitening (0.1 in the released code).
+    """
+    side_y, side_x = images.shape[2] - patch + 1, images.shape[3] - patch + 1
+    which = rng.integers(len(images), size=patches)
+    tops, lefts = rng.integers(side_y, size=patches), rng.integers(side_x, size=patches)
+    cut = np.empty((patches, images.shape[1], patch, patch), np.uint8)
+    for index in range(patches):
+        top, left = tops[index], lefts[index]
+        cut[index] = images[which[index], :, top : top + patch, left : left + patch]
+    flat = contrast_normalised(cut.reshape(patches, -1).astype(np.float32))
+    mean = flat.mean(axis=0)
+    values, axes = np.linalg.eigh(np.cov(flat, rowvar=False, bias=True).astype(np.float64))
+    whitening = ((axes / np.sqrt(np.maximum(values, 0) + floor)) @ axes.T).astype(np.float32)
+    white = (flat - mean) @ whitening
+    return Dictionary(patch, mean, whitening, _lloyd(white, centroids, iterations, rng))
+
+
+def _lloyd(points: np.ndarray, count: int, iterations: int, rng: np.random.Generator) -> np.ndarray:
+    """K-means by Lloyd's algorithm from random points; an empty cluster starts again at the worst-served point."""
+    if count > len(points):
+        raise ValueError(f"{count} centroids asked of {len(points)} patches; cut more patches")
+    centroids = points[rng.permutation(len(points))[:count]].copy()
+    squares = (points**2).sum(axis=1)
+    with Progress("K-means", iterations, "passes") as progress:
+        for _ in range(iterations):
+            sums, counts = np.zeros(centroids.shape, np.float64), np.zeros(count)
+            distance = np.empty(len(points), np.float32)
+            half = (centroids**2).sum(axis=1) / 2
+            for start in range(0, len(points), 2048):
+                block = points[start : start + 2048]
+                scores = block @ centroids.T - half
+                nearest = scores.argmax(axis=1)
+                distance[start : start + 2048] = squares[start : start + 2048] - 2 * scores.max(axis=1)
+                # One product with the one-hot assignment sums every cluster at once.
+                order = np.argsort(nearest, kind="stable")
+                labels, first = np.unique(nearest[order], return_index=True)
+                sums[labels] += np.add.reduceat(block[order], first, axis=0)
+                counts += np.bincount(nearest, minlength=count)
+            empty = np.flatnonzero(counts == 0)
+            centroids = (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
+            centroids[empty] = points[np.argsort(-distance, kind="stable")[: len(empty)]]
+            progress.advance()
+    return centroids
+
+
+def triangle_features(dictionary: Dictionary, images: np.ndarray, out: np.ndarray) -> None:
+    """Write the pooled triangle code of every image into `out`, (image, 4 x centroids).
+
+    f_k = max(0, mean distance - distance to centroid k) at each patch, summed over each quadrant of patch positions.
+    """
+    count = len(dictionary.centroids)
+    squares = (dictionary.centroids**2).sum(axis=1)
+    with Progress("K-means features", len(images), "images") as progress:
+        for index in range(len(images)):
+            patches = contrast_normalised(patches_of(images[index : index + 1], dictionary.patch)[0])
+            rows, columns, pixel = patches.shape
+            white = (patches.reshape(-1, pixel) - dictionary.mean) @ dictionary.whitening
+            code = white @ dictionary.centroids.T
+            code *= -2
+            code += (white**2).sum(axis=1)[:, None]
+            code += squares
+            np.maximum(code, 0, out=code)
+            np.sqrt(code, out=code)
+            np.subtract(code.mean(axis=1)[:, None], code, out=code)
+            np.maximum(code, 0, out=code)
+            grid = code.reshape(rows, columns, count)
+            top, left = (rows + 1) // 2, (columns + 1) // 2
+            quadrants = [grid[y, x] for y in (slice(top), slice(top, None)) for x in (slice(left), slice(left, None))]
+            out[index] = np.concatenate([quadrant.sum(axis=(0, 1)) for quadrant in quadrants])
+            progress.advance()
+
+
+def standardise(train: np.ndarray, *others: np.ndarray) -> None:
+    """In place: each feature less its mean over `train`, over sqrt(variance + 0.01) (released code)."""
+    mean, spread = train.mean(axis=0, dtype=np.float64), np.sqrt(train.var(axis=0, dtype=np.float64) + 0.01)
+    for values in (train, *others):
+        for start in range(0, len(values), 1024):
+            values[start : start + 1024] = (values[start : start + 1024] - mean) / spread

@@ -1,0 +1,36 @@
+"""What an accuracy is made of: classes, confusions, and the two kinds of error around it."""
+
+import math
+
+import numpy as np
+from scipy import stats
+
+
+def per_class(predictions: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Accuracy among the images of each class, by its label."""
+    return {str(name): float((predictions[labels == name] == name).mean()) for name in np.unique(labels)}
+
+
+def confusion(predictions: np.ndarray, labels: np.ndarray) -> dict[str, list]:
+    """Counts by true class (row) and predicted class (column): {"classes": labels, "counts": rows}."""
+    names = np.union1d(labels, predictions)
+    counts = np.zeros((len(names), len(names)), int)
+    np.add.at(counts, (np.searchsorted(names, labels), np.searchsorted(names, predictions)), 1)
+    return {"classes": names.tolist(), "counts": counts.tolist()}
+
+
+def wilson(value: float, count: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval of a share seen among `count` independent images: the error of test sampling."""
+    z = float(stats.norm.ppf((1 + level) / 2))
+    centre = (value + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(value * (1 - value) / count + z * z / (4 * count * count))
+    return centre - half, centre + half
+
+
+def draw_interval(per_draw: np.ndarray, level: float = 0.95) -> tuple[float | None, float | None]:
+    """Student's interval of the mean over draws of labels, on this one test set; None with a single draw."""
+    count = len(per_draw)
+    if count < 2:
+        return None, None
+    half = float(stats.t.ppf((1 + level) / 2, count - 1)) * float(per_draw.std(ddof=1)) / math.sqrt(count)
+    return float(per_draw.mean()) - half, float(per_draw.mean()) + half
