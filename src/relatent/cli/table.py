@@ -1,0 +1,86 @@
+"""Make one table: tidy CSV from metrics with receipts and from the papers' numbers, then Markdown, LaTeX and HTML."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relatent.cli.job import Job, JobParser, run
+from relatent.config.report import PageSettings
+from relatent.errors import ConfigError
+from relatent.ledger.files import read_json, write_text
+from relatent.report.build import build_cells
+from relatent.report.catalogue import ORDERINGS, TableSpec, table_spec
+from relatent.report.cells import TableCell, read_cells, write_cells
+from relatent.report.orderings import ordering_cells, read_orderings
+from relatent.report.printed import facts_of, lay_out
+from relatent.report.reference import read_reference
+from relatent.report.render import html_page, html_tables, latex, markdown
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Run the job."""
+    parser = JobParser("table", "relatent.cli.table", PageSettings, __doc__)
+    parser.input_list("metrics", "metrics.json or manifest.json of each source, in the order of settings.sources")
+    parser.input_list("per_image", "per_image.npz of the sources, for paired orderings")
+    parser.input_list("reference", "files of data/reference/", source=True)
+    for name in ("csv", "md", "tex", "html"):
+        parser.output(name)
+    job = parser.parse(argv)
+    spec = table_spec(job.settings.name)
+    documents, receipts = read_sources(job)
+    cells = _cells(job, spec, documents, receipts)
+    write_cells(job.outputs["csv"], cells)
+    # From here on the table is what its CSV says.
+    tables = lay_out(job.settings.name, spec, read_cells(job.outputs["csv"]), facts_of(documents))
+    write_text(job.outputs["md"], markdown(tables))
+    write_text(job.outputs["tex"], latex(tables))
+    page = html_page(spec.title, html_tables(tables, job.outputs["html"].parent))
+    write_text(job.outputs["html"], page)
+    job.finish()
+    return None
+
+
+def read_sources(job: Job[PageSettings]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Source → its metrics, and source → path of its receipt; the parser has proven the bytes.
+
+    Raises:
+        ConfigError: as many metrics as sources are needed.
+    """
+    paths, sources = job.input_lists["metrics"], job.settings.sources
+    if len(paths) != len(sources):
+        raise ConfigError(f"--metrics: {len(paths)} files for {len(sources)} sources; give one for each")
+    documents = {source: read_json(path) for source, path in zip(sources, paths, strict=True)}
+    receipts = {source: (path.parent / "receipt.json").as_posix() for source, path in zip(sources, paths, strict=True)}
+    return documents, receipts
+
+
+def _cells(
+    job: Job[PageSettings], spec: TableSpec, documents: Mapping[str, Any], receipts: Mapping[str, str]
+) -> list[TableCell]:
+    settings, files = job.settings, {path.stem: path for path in job.input_lists["reference"]}
+    slots = spec.slots(settings.sources)
+    reference = {stem: read_reference(path) for stem, path in files.items() if stem != ORDERINGS}
+    missing = {slot.reference[0] for slot in slots if slot.reference} - set(reference)
+    if missing:
+        raise ConfigError(f"--reference: the table needs data/reference/{', '.join(sorted(missing))}.csv too")
+    cells = build_cells(slots, documents, receipts, reference, settings)
+    if spec.orderings and ORDERINGS in files:
+        nll = {f"evaluate_nll/{'/'.join(path.parts[-3:-1])}": _nll(path) for path in job.input_lists["per_image"]}
+        cells += ordering_cells(read_orderings(files[ORDERINGS]), slots, nll, receipts, reference, settings)
+    return cells
+
+
+def _nll(path: Path) -> "np.ndarray":
+    """(seed, image), nats."""
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as arrays:
+        return -arrays["log_px_hat"].astype(np.float64)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,162 @@
+"""From metrics with receipts, and the paper's numbers, to the cells of a table. All arithmetic of a table is here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from relatent.config.report import PageSettings
+from relatent.errors import DataIntegrityError
+from relatent.report.catalogue import AGREEMENT, Slot
+from relatent.report.cells import TableCell, Verdict, cell_id
+from relatent.report.reference import PaperNumber
+from relatent.report.statistics import Interval, mean_interval, normal_interval, verdict_beside, wilson_interval
+
+Metrics = Mapping[str, Any]
+Reference = Mapping[str, Mapping[tuple[str, str], PaperNumber]]
+
+
+def build_cells(
+    slots: Sequence[Slot],
+    documents: Mapping[str, Metrics],
+    receipts: Mapping[str, str],
+    reference: Reference,
+    settings: PageSettings,
+) -> list[TableCell]:
+    """The cells of a table, in the order of its slots.
+
+    Args:
+        documents: source → its metrics.json (or manifest.json) as read.
+        receipts: source → path of the receipt that proves it.
+        reference: file stem → the paper's numbers.
+
+    Raises:
+        DataIntegrityError: a metric is not where it should be, or the paper's number is not in the reference.
+    """
+    return [_cell(slot, documents, receipts, reference, settings) for slot in slots]
+
+
+def _cell(
+    slot: Slot,
+    documents: Mapping[str, Metrics],
+    receipts: Mapping[str, str],
+    reference: Reference,
+    settings: PageSettings,
+) -> TableCell:
+    paper = _paper(slot, reference)
+    dataset = slot.source.split("/")[1] if slot.source.count("/") > 1 else slot.source.partition("/")[2]
+    cell = TableCell(
+        row=slot.row,
+        column=slot.column,
+        paper=paper.value if paper else None,
+        paper_spread=paper.spread if paper else None,
+        paper_sureness=paper.sureness if paper else "",
+        ours=None,
+        ours_low=None,
+        ours_high=None,
+        interval="",
+        n_seeds=None,
+        n_draws=None,
+        unit=slot.unit,
+        effort=settings.effort,
+        preset="",
+        data=dataset if slot.source else "",
+        verdict="not run" if slot.source else "quoted",
+        cell_id=cell_id(settings.name, slot.row, slot.column),
+        receipt="",
+    )
+    if slot.source not in documents:
+        return replace(cell, effort="", data="")
+    metric = find_metric(documents[slot.source], slot, slot.source)
+    if metric is None:  # a row that has no such column, e.g. one layer has no second
+        return replace(cell, effort="", data="")
+    value, interval = measured(metric)
+    preset = settings.presets.get(slot.source, "")
+    verdict = _verdict(slot, settings.effort, paper, value, interval)
+    if slot.column == AGREEMENT:
+        verdict = "reproduced" if interval and interval.low <= 0 <= interval.high else "worse"
+    return replace(
+        cell,
+        ours=value,
+        ours_low=interval.low if interval else None,
+        ours_high=interval.high if interval else None,
+        interval=interval.over if interval else "",
+        n_seeds=len(metric["per_seed"]) if metric.get("per_seed") else None,
+        n_draws=len(metric["per_draw"]) if metric.get("per_draw") else None,
+        preset=f"{preset}, adopted" if slot.source in settings.adopted else preset,
+        verdict=verdict,
+        receipt=receipts[slot.source],
+    )
+
+
+def _paper(slot: Slot, reference: Reference) -> PaperNumber | None:
+    if slot.reference is None:
+        return None
+    stem, row, column = slot.reference
+    return reference[stem].get((row, column))
+
+
+def find_metric(document: Metrics, slot: Slot, where: str) -> Metrics | None:
+    """The metric a slot shows, as a mapping with "value"; None if the cell has no such metric.
+
+    A path with dots walks into a manifest, whose numbers are plain.
+
+    Raises:
+        DataIntegrityError: the metric is not a number.
+    """
+    if slot.metric == "agreement":
+        return _agreement(document, where) if "bound_k5000_nats" in document else None
+    found: Any = document
+    for part in slot.metric.split("."):
+        try:
+            found = found[int(part)] if isinstance(found, list) else found[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    if isinstance(found, list):  # a manifest's list of class names
+        found = len(found)
+    if found is None:
+        return None
+    metric = found if isinstance(found, Mapping) else {"value": found}
+    if not isinstance(metric.get("value"), (int, float)) or isinstance(metric["value"], bool):
+        raise DataIntegrityError(f"{where}: metric {slot.metric} has no number as its value. Make the cell again.")
+    return metric
+
+
+def _agreement(document: Metrics, where: str) -> Metrics:
+    """L_5000 minus the exact value, with three standard errors and the first-order bias as its interval.
+
+    The bias of L_k is to first order -mu2 / (2 k mu^2) (Nowozin 2018), so the interval reaches further up than down.
+    """
+    try:
+        exact, bound = document["log_px_nats"]["value"], document["bound_k5000_nats"]
+        difference = bound["value"] - exact
+        reach, bias = 3 * bound["stderr"], abs(bound.get("bias_first_order") or 0.0)
+    except (KeyError, TypeError) as error:
+        raise DataIntegrityError(f"{where}: no {error} to compare the bound with. Make the cell again.") from None
+    return {"value": difference, "low": difference - reach, "high": difference + reach + bias, "over": "monte carlo"}
+
+
+def measured(metric: Metrics) -> tuple[float, Interval | None]:
+    """Value and 95 % interval of a metric.
+
+    The largest known source of chance decides: several seeds, else several draws of labels, else the interval that the
+    metric brings, else a proportion's test sampling, else its Monte Carlo error.
+    """
+    value = metric["value"]
+    for key, over in (("per_seed", "seeds"), ("per_draw", "draws")):
+        values = metric.get(key) or []
+        if len(values) > 1:
+            return value, mean_interval(values, over)
+    if metric.get("low") is not None and metric.get("high") is not None:
+        return value, Interval(metric["low"], metric["high"], metric.get("over", "test sampling"))
+    if metric.get("unit") == "fraction" and metric.get("n_images"):
+        return value, wilson_interval(value, metric["n_images"])
+    if metric.get("stderr") is not None:
+        return value, normal_interval(value, metric["stderr"])
+    return value, None
+
+
+def _verdict(slot: Slot, effort: str, paper: PaperNumber | None, value: float, interval: Interval | None) -> Verdict:
+    """DESIGN 4.8: a shorter schedule, other data or fewer images are not comparable, whatever the numbers say."""
+    if paper is None or effort != "paper" or not slot.same_data:
+        return "not comparable"
+    return verdict_beside(paper.value, paper.rounding, value, interval, slot.margin, slot.better)

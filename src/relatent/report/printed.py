@@ -1,0 +1,208 @@
+"""A table's CSV laid out as it is printed: rows, columns and words, no arithmetic. All three renderers start here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from relatent.report.catalogue import PrintedColumn, TableSpec
+from relatent.report.cells import TableCell
+from relatent.report.orderings import COLUMN as ORDERING_COLUMN
+
+
+@dataclass(frozen=True)
+class PrintedCell:
+    """One place on the page. `ours`, `interval` and `beside` are text, any of them may be empty.
+
+    `beside` is the small print under the number: the paper's value and the verdict.
+    """
+
+    ours: str = ""
+    interval: str = ""
+    beside: str = ""
+    cell_ids: tuple[str, ...] = ()
+    receipts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PrintedTable:
+    """A page's table: `groups` are (heading, rows), a row is (label, cells); `heads` are (group, heading)."""
+
+    name: str
+    title: str
+    caption: str
+    stub: str
+    heads: tuple[tuple[str, str], ...]
+    groups: tuple[tuple[str, tuple[tuple[str, tuple[PrintedCell, ...]], ...]], ...]
+    notes: tuple[str, ...]
+
+
+OVER = {
+    "seeds": "over seeds",
+    "draws": "over draws of the labels",
+    "monte carlo": "of the Monte Carlo error",
+    "test sampling": "of test sampling",
+}
+
+
+def lay_out(name: str, spec: TableSpec, cells: Sequence[TableCell], facts: str) -> list[PrintedTable]:
+    """The table as printed, and its orderings as a second one if it has any.
+
+    Args:
+        facts: what the numbers were measured with, e.g. "k = 5,000, 400 test images"; ends the caption.
+    """
+    main = [cell for cell in cells if cell.column != ORDERING_COLUMN]
+    paired = [cell for cell in cells if cell.column == ORDERING_COLUMN]
+    tables = [_main_table(name, spec, main, facts)]
+    if paired:
+        tables.append(_orderings_table(name, paired))
+    return tables
+
+
+def _main_table(name: str, spec: TableSpec, cells: Sequence[TableCell], facts: str) -> PrintedTable:
+    columns = spec.printed or tuple(PrintedColumn(column, (column,)) for column in _in_order(c.column for c in cells))
+    at = {(cell.row, cell.column): cell for cell in cells}
+    rows = _in_order(cell.row for cell in cells)
+    body = {
+        row: tuple(
+            _printed([at[row, part] for part in column.columns if (row, part) in at], column) for column in columns
+        )
+        for row in rows
+    }
+    heads = tuple((column.group, column.heading) for column in columns)
+    if spec.transposed:
+        body = {head: tuple(body[row][index] for row in rows) for index, (_, head) in enumerate(heads)}
+        heads = tuple(("", row) for row in rows)
+        rows = list(body)
+    if spec.row_groups:
+        groups = tuple(
+            (heading, tuple((row.removeprefix(prefix), body[row]) for row in rows if row.startswith(prefix)))
+            for heading, prefix in spec.row_groups
+        )
+    else:
+        groups = (("", tuple((row, body[row]) for row in rows)),)
+    caption = " ".join(filter(None, (f"{spec.caption}.", _provenance(cells), facts)))
+    return PrintedTable(name, spec.title, caption, spec.stub, heads, groups, (*spec.notes, *_legend(cells)))
+
+
+def _orderings_table(name: str, cells: Sequence[TableCell]) -> PrintedTable:
+    column = PrintedColumn("difference (nats)", (ORDERING_COLUMN,))
+    rows = tuple((cell.row, (_printed([cell], column),)) for cell in cells)
+    return PrintedTable(
+        name=f"{name}_orderings",
+        title="Orderings the paper argues",
+        caption="Paired difference of NLL on the same test images, negative where the paper's ordering holds, with a "
+        f"95 % interval over {_one_of(cell.interval for cell in cells)}. Verdicts after Holm's adjustment at 5 %; "
+        "orderings are compared with the paper's even where values are not.",
+        stub="ordering",
+        heads=(("", column.heading),),
+        groups=(("", rows),),
+        notes=(),
+    )
+
+
+def _printed(cells: Sequence[TableCell], column: PrintedColumn) -> PrintedCell:
+    """One place on the page from the cells joined there."""
+    if not cells:
+        return PrintedCell()
+    papers = [cell for cell in cells if cell.paper is not None]
+    paper = "+".join(number(cell.paper, cell.unit, None) for cell in papers if cell.paper is not None)
+    if len(papers) == 1 and papers[0].paper_spread is not None:
+        paper += f" ± {number(papers[0].paper_spread, papers[0].unit, None)}"
+    if any(cell.paper_sureness == "unconfirmed" for cell in papers):
+        paper += " (unconfirmed)"
+    verdict = cells[0].verdict if len({cell.verdict for cell in cells}) == 1 else " / ".join(c.verdict for c in cells)
+    if all(cell.ours is None for cell in cells):
+        words = verdict if papers else ""
+        return PrintedCell(ours=words, beside=f"paper {paper}" if paper else "", cell_ids=_ids(cells))
+    ours = "+".join(number(cell.ours, cell.unit, column.decimals) for cell in cells if cell.ours is not None)
+    interval = ""
+    if column.interval and cells[0].ours_low is not None and cells[0].ours_high is not None:
+        low, high = (number(end, cells[0].unit, column.decimals) for end in (cells[0].ours_low, cells[0].ours_high))
+        interval = f"[{low}, {high}]".replace(" %", "")
+    beside = f"paper {paper}, {verdict}" if paper else ""
+    if not paper and verdict in ("reproduced", "worse"):
+        beside = {"reproduced": "agrees", "worse": "does not agree"}[verdict]
+    return PrintedCell(
+        ours, interval, beside, _ids(cells), tuple(_in_order(r for c in cells for r in c.receipt.split()))
+    )
+
+
+def number(value: float, unit: str, decimals: int | None) -> str:
+    """A value as printed: percent for fractions, two decimals for nats, whole units where they are whole."""
+    if unit == "fraction":
+        value, default, end = 100 * value, 1, " %"
+        if abs(value - round(value, 2)) < 1e-9 < abs(value - round(value, 1)):
+            default = 2  # as the paper prints 22.48 %
+    elif unit in ("count", "units"):
+        default, end = (0 if value == int(value) else 1), ""
+    else:
+        default, end = (1 if unit == "bits" else 2), ""
+    text = f"{value:,.{default if decimals is None else decimals}f}"
+    if text.startswith("-"):
+        text = f"−{text[1:]}" if text.strip("-0.,") else text[1:]
+    return text + end
+
+
+def _provenance(cells: Sequence[TableCell]) -> str:
+    """Effort, preset, data and seeds of the numbers of ours, as the CSV has them."""
+    ours = [cell for cell in cells if cell.ours is not None]
+    if not ours:
+        return "Not run in this study."
+    facts = [f"Effort: {_one_of(cell.effort for cell in ours)}"]
+    presets = _one_of(cell.preset for cell in ours if cell.preset)
+    facts += [f"preset: {presets}"] if presets else []
+    facts.append(f"data: {_one_of(cell.data for cell in ours)}")
+    seeds = sorted({cell.n_seeds for cell in ours if cell.n_seeds})
+    facts += [f"seeds per cell: {', '.join(map(str, seeds))}"] if seeds else []
+    draws = sorted({cell.n_draws for cell in ours if cell.n_draws})
+    facts += [f"draws of labels: {', '.join(map(str, draws))}"] if draws else []
+    return "; ".join(facts) + "."
+
+
+def _legend(cells: Sequence[TableCell]) -> tuple[str, ...]:
+    notes = []
+    over = _in_order(cell.interval for cell in cells if cell.interval)
+    if over:
+        notes.append(f"In brackets: 95 % interval {' or '.join(OVER.get(name, name) for name in over)}.")
+    if any(cell.verdict == "not comparable" and cell.paper is not None for cell in cells):
+        notes.append(
+            "Not comparable: made with a shorter schedule, other data or fewer images than the paper's number."
+        )
+    if any(cell.paper_sureness == "unconfirmed" for cell in cells):
+        notes.append("Unconfirmed: the paper's number is from memory, not read in a copy of the paper.")
+    if any("adopted" in cell.preset for cell in cells):
+        notes.append("Adopted: made earlier or elsewhere and taken in with its receipts; the receipt names the code.")
+    return tuple(notes)
+
+
+def _ids(cells: Sequence[TableCell]) -> tuple[str, ...]:
+    return tuple(cell.cell_id for cell in cells)
+
+
+def _one_of(values: object) -> str:
+    return ", ".join(value for value in _in_order(values) if value)
+
+
+def _in_order(values: object) -> list[str]:
+    """Distinct values in the order of their first appearance."""
+    return list(dict.fromkeys(values))  # type: ignore[call-overload]
+
+
+# What a reader must know beside a number, by the metric that says it.
+_FACTS = (
+    ("nll_nats", "k", "NLL at k = {}."),
+    ("nll_nats", "n_images", "{} test images."),
+    ("log_px_nats", "n_images", "{} images."),
+    ("accuracy_full", "n_images", "{} test images."),
+    ("accuracy_few", "labels_per_class", "Few labels: {} per class."),
+)
+
+
+def facts_of(documents: Mapping[str, Mapping[str, object]]) -> str:
+    """Evaluation k, numbers of images and labels, as the metrics say them; for the caption."""
+    sentences = []
+    for name, key, sentence in _FACTS:
+        metrics = [metric for document in documents.values() if isinstance(metric := document.get(name), Mapping)]
+        values = sorted({metric[key] for metric in metrics if metric.get(key) is not None})
+        if values:
+            sentences.append(sentence.format(" or ".join(f"{value:,}" for value in values)))
+    return " ".join(sentences)

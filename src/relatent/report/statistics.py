@@ -1,0 +1,130 @@
+"""Intervals, comparison with a printed number, and paired differences: the arithmetic of the tables."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from relatent.report.cells import Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+
+LEVEL = 0.95
+Z_95 = 1.959963984540054  # normal quantile at 0.975
+Better = Literal["lower", "higher"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Ends of a 95 % interval and what varies inside it."""
+
+    low: float
+    high: float
+    over: str
+
+
+def mean_interval(values: Sequence[float], over: str) -> Interval:
+    """Student's t interval of the mean of at least two values: seeds of a cell, or draws of labels."""
+    n = len(values)
+    mean = math.fsum(values) / n
+    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    half = t_quantile(n - 1) * sd / math.sqrt(n)
+    return Interval(mean - half, mean + half, over)
+
+
+def t_quantile(degrees: float, probability: float = 1 - (1 - LEVEL) / 2) -> float:
+    """Quantile of Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, probability))
+
+
+def wilson_interval(fraction: float, n: int) -> Interval:
+    """Interval of a proportion counted on n test images (Wilson 1927); stays inside [0, 1]."""
+    centre = (fraction + Z_95**2 / (2 * n)) / (1 + Z_95**2 / n)
+    half = Z_95 / (1 + Z_95**2 / n) * math.sqrt(fraction * (1 - fraction) / n + (Z_95 / (2 * n)) ** 2)
+    return Interval(max(0.0, centre - half), min(1.0, centre + half), "test sampling")
+
+
+def normal_interval(value: float, stderr: float, over: str = "monte carlo") -> Interval:
+    """Value ± 1.96 standard errors."""
+    return Interval(value - Z_95 * stderr, value + Z_95 * stderr, over)
+
+
+def verdict_beside(
+    paper: float, rounding: float, ours: float, interval: Interval | None, margin: float, better: Better
+) -> Verdict:
+    """A comparable number of ours beside the paper's: an equivalence test against a stated margin.
+
+    The paper's value lies within ± `rounding` of what it prints (half a unit of its last decimal), so the margin is
+    widened by that much. Two one-sided tests (Schuirmann 1987), read off the interval: all of it inside the margin is
+    *reproduced*, all of it outside is *better* or *worse*, anything else *inconclusive*.
+
+    Args:
+        margin: in the unit of the value; differences up to it do not matter.
+        better: whether lower or higher values are better.
+    """
+    low, high = (interval.low, interval.high) if interval is not None else (ours, ours)
+    reach = margin + rounding
+    if paper - reach <= low and high <= paper + reach:
+        return "reproduced"
+    if high < paper - reach:
+        return "better" if better == "lower" else "worse"
+    if low > paper + reach:
+        return "better" if better == "higher" else "worse"
+    return "inconclusive"
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Mean of a - b over seeds and images, with its 95 % interval and two-sided p-value."""
+
+    mean: float
+    interval: Interval
+    p_value: float
+    n_seeds: int
+
+
+def paired_difference(a: "np.ndarray", b: "np.ndarray") -> PairedDifference:
+    """Difference of two cells on the same images.
+
+    Test sampling cancels in part because the images are the same; training noise does not. Both kinds of error are
+    added: variance of the image means over images, plus variance of the seed means over seeds, with Satterthwaite's
+    degrees of freedom. With one seed only the images count, and `interval.over` says so.
+
+    Args:
+        a, b: (seed, image), e.g. per-image NLL; seeds beyond the shorter one's are dropped.
+
+    Raises:
+        ValueError: other numbers of images.
+    """
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(f"paired values are of {a.shape[1]} and {b.shape[1]} images; they must be of the same images")
+    seeds = min(a.shape[0], b.shape[0])
+    difference = a[:seeds] - b[:seeds]
+    images = difference.shape[1]
+    mean = float(difference.mean())
+    of_images = float(difference.mean(axis=0).var(ddof=1)) / images
+    of_seeds = float(difference.mean(axis=1).var(ddof=1)) / seeds if seeds > 1 else 0.0
+    variance = of_images + of_seeds
+    over = "seeds and test sampling" if seeds > 1 else "test sampling"
+    if variance == 0:
+        return PairedDifference(mean, Interval(mean, mean, over), 0.0 if mean else 1.0, seeds)
+    degrees = variance**2 / (of_images**2 / (images - 1) + (of_seeds**2 / (seeds - 1) if seeds > 1 else 0.0))
+    half = t_quantile(degrees) * math.sqrt(variance)
+    from scipy.special import stdtr
+
+    p_value = 2 * float(stdtr(degrees, -abs(mean) / math.sqrt(variance)))
+    return PairedDifference(mean, Interval(mean - half, mean + half, over), p_value, seeds)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment: below 0.05 keeps the chance of any false claim among all of them under 5 %."""
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = largest
+    return adjusted

@@ -1,0 +1,58 @@
+"""A made-up study in a temporary repository root, and the table command run on it."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from relatent.cli import table
+from relatent.config.report import PageSettings
+from relatent.report.catalogue import table_sources, table_spec
+from relatent.report.cells import read_cells
+from relatent.report.sources import folder_of
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import made_up
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A repository root with the cells of a made-up demo study; the working directory of the test."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/reference").symlink_to(REPOSITORY / "data/reference")
+    for make in (made_up.make_density, made_up.make_exact, made_up.make_dedup, made_up.make_probe):
+        make(tmp_path)
+    made_up.make_prepared(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+CELLS = [
+    *(f"prepared/{dataset}" for dataset in ("digits", "photos")),
+    *(f"dedup/{dataset}" for dataset in ("photos", "digits32")),
+    *(f"evaluate_nll/digits/{cell}" for cell in made_up.DENSITY),
+    *(f"evaluate_nll/exact/{model}" for model in made_up.EXACT),
+    *(f"probe/digits32/{row}" for row in made_up.PROBE),
+]
+
+
+def make_table(name, cells=CELLS, effort="demo", study="demo", presets=None):
+    """Run the table command in the working directory; return the cells of its CSV."""
+    sources = table_sources(name, cells)
+    folders = [Path(folder_of(study, source)) for source in sources]
+    metrics = [f / ("manifest.json" if "prepared" in f.parts else "metrics.json") for f in folders]
+    settings = PageSettings(name=name, study=study, effort=effort, sources=sources, presets=presets or {})
+    out = Path(f"results/{study}/tables")
+    spec = table_spec(name)
+    per_image = [f / "per_image.npz" for f in folders] if spec.orderings else []
+    arguments = ["--cell", name, "--settings", settings.model_dump_json(), "--metrics", *metrics]
+    arguments += ["--per-image", *per_image, "--reference", *spec.references(sources)]
+    arguments += ["--receipts", *(f / "receipt.json" for f in folders)]
+    for kind in ("csv", "md", "tex", "html"):
+        arguments += [f"--{kind}", out / f"{name}.{kind}"]
+    arguments += ["--receipt", out / f"{name}.receipt.json"]
+    table.main([str(argument) for argument in arguments])
+    return read_cells(out / f"{name}.csv")

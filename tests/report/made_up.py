@@ -1,0 +1,139 @@
+"""A made-up study on disk in the formats of the phases: seeded numbers, real receipts."""
+
+from pathlib import Path
+
+import numpy as np
+
+from relatent.ledger.files import sha256_of, write_json
+from relatent.ledger.receipts import FileRecord, Receipt, write_receipt
+
+SEEDS = (0, 1, 2)
+DENSITY = [
+    "vae-L1-k1",
+    *(f"{o}-L{layers}-k{k}" for layers in (1, 2) for o in ("vae", "iwae") for k in (5, 50)),
+    "vae-L2-k1",
+]
+NLL = {"vae-L1-k1": 23.9, "vae-L1-k5": 23.8, "vae-L1-k50": 23.75, "iwae-L1-k5": 23.5, "iwae-L1-k50": 23.2}
+PROBE = {
+    "pixels": (0.968, 0.86, 1024),
+    "pca": (0.965, 0.85, 64),
+    "kmeans": (0.985, 0.90, 1600),
+    "random": (0.988, 0.92, 1792),
+    "dcgan": (0.988, 0.91, 1792),
+}
+EXACT = {"mixture": -3.1, "bernoulli": -20.4, "linear-gaussian": -30.2}
+
+
+def receipt(root: Path, folder: Path, rule: str, cell: str, **more) -> None:
+    made = [path for path in sorted(folder.iterdir()) if path.name != "receipt.json"]
+    outputs = [FileRecord(path.relative_to(root).as_posix(), sha256_of(path), path.stat().st_size) for path in made]
+    write_receipt(
+        folder / "receipt.json",
+        Receipt(rule, f"relatent.cli.{rule}", cell, more.get("settings", {}), "0" * 64, "0" * 64, [], outputs),
+    )
+
+
+def make_density(root: Path, study: str = "demo", dataset: str = "digits", cells=DENSITY, seeds=SEEDS) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.normal(0, 4, 400)
+    for cell in cells:
+        base = NLL.get(cell.replace("L2", "L1"), 23.9) - (0.3 if "L2" in cell else 0)
+        noise = np.array([0.05, -0.04, -0.01])[: len(seeds), None]
+        log_px = -(base + images + noise + rng.normal(0, 0.3, (len(seeds), 400)))
+        folder = root / f"results/{study}/evaluate_nll/{dataset}/{cell}"
+        folder.mkdir(parents=True)
+        np.savez(folder / "per_image.npz", log_px_hat=log_px)
+        per_seed = (-log_px.mean(axis=1)).tolist()
+        metrics = {
+            "nll_nats": {
+                "value": float(np.mean(per_seed)),
+                "per_seed": per_seed,
+                "stderr": 0.003,
+                "unit": "nats",
+                "k": 5000,
+                "n_images": 400,
+            },
+            "active_units_z1": {"value": 41 / 3, "per_seed": [13, 14, 14][: len(seeds)], "unit": "units"},
+        }
+        if "L2" in cell:
+            metrics["active_units_z2"] = {"value": 4.0, "per_seed": [4, 4, 4][: len(seeds)], "unit": "units"}
+        write_json(folder / "metrics.json", metrics)
+        lines = ["seed,layer,unit,variance,variance_code"]
+        for seed in seeds:
+            for unit in range(50):
+                value = float(np.exp(rng.normal(-0.5, 0.6) if unit < 14 else rng.normal(-7.5, 0.5)))
+                lines.append(f"{seed},1,{unit},{value:.9g},{value:.9g}")
+        (folder / "activity.csv").write_text("\n".join(lines) + "\n")
+        receipt(root, folder, "evaluate_nll", f"{dataset}/{cell}")
+
+
+def make_exact(root: Path, study: str = "demo") -> None:
+    for model, exact in EXACT.items():
+        folder = root / f"results/{study}/evaluate_nll/exact/{model}"
+        folder.mkdir(parents=True)
+        metrics = {"log_px_nats": {"value": exact, "unit": "nats", "n_images": 400}}
+        for k in (1, 5, 50, 500, 5000):
+            metrics[f"bound_k{k}_nats"] = {
+                "value": exact - 0.9 / k,
+                "stderr": 0.9 / k**0.5 / 20,
+                "unit": "nats",
+                "k": k,
+                "bias_first_order": -0.9 / k,
+            }
+        write_json(folder / "metrics.json", metrics)
+        receipt(root, folder, "exact_likelihood", f"exact/{model}")
+
+
+def make_dedup(root: Path, study: str = "demo") -> None:
+    for dataset, n in (("photos", 2000), ("digits32", 1297)):
+        folder = root / f"results/{study}/dedup/{dataset}"
+        folder.mkdir(parents=True)
+        fraction = {"unit": "fraction", "low": 0.6, "high": 0.8}
+        metrics = {
+            "n_images": {"value": n, "unit": "count"},
+            "n_duplicates": {"value": 37, "unit": "count"},
+            "n_clusters": {"value": 21, "unit": "count"},
+            "largest_cluster": {"value": 4, "unit": "count"},
+            "precision": {"value": 0.97, **fraction, "low": 0.86, "high": 0.99},
+            **{f"recall_{kind}": {"value": 0.7, **fraction} for kind in ("jpeg", "shift", "brightness", "resize")},
+            **{
+                f"{kind}_entropy_bits": {"value": v, "unit": "bits"}
+                for kind, v in (("code", 61.2), ("collision", 24.4), ("needed", 17.0))
+            },
+        }
+        write_json(folder / "metrics.json", metrics)
+        receipt(root, folder, "dedup", dataset)
+
+
+def make_probe(root: Path, study: str = "demo") -> None:
+    rng = np.random.default_rng(1)
+    for row, (full, few, units) in PROBE.items():
+        folder = root / f"results/{study}/probe/digits32/{row}"
+        folder.mkdir(parents=True)
+        draws = (few + rng.normal(0, 0.01, 10)).tolist()
+        metrics = {
+            "accuracy_full": {"value": full, "unit": "fraction", "n_images": 400},
+            "accuracy_few": {
+                "value": float(np.mean(draws)),
+                "per_draw": draws,
+                "sd": 0.01,
+                "unit": "fraction",
+                "labels_per_class": 10,
+                "n_images": 400,
+            },
+            "feature_units": {"value": units, "unit": "units"},
+        }
+        write_json(folder / "metrics.json", metrics)
+        receipt(root, folder, "probe", f"digits32/{row}")
+
+
+def make_prepared(root: Path) -> None:
+    for dataset, shape, classes in (("digits", [1, 8, 8], [str(d) for d in range(10)]), ("photos", [3, 32, 32], None)):
+        folder = root / f"data/prepared/{dataset}"
+        folder.mkdir(parents=True)
+        splits = {
+            name: {"n": n, "sha256_images": "0" * 64}
+            for name, n in (("train", 1297), ("validation", 100), ("test", 400))
+        }
+        write_json(folder / "manifest.json", {"dataset": dataset, "shape": shape, "classes": classes, "splits": splits})
+        receipt(root, folder, "prepare", dataset)

@@ -1,0 +1,158 @@
+"""Tables from a made-up study: what a cell says, and that it says it in all four forms."""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import CELLS, make_table
+from relatent.errors import DataIntegrityError
+from relatent.ledger.receipts import check_outputs
+from relatent.report.catalogue import TABLES
+from relatent.report.cells import COLUMNS, VERDICTS
+
+
+def by_place(cells):
+    return {(cell.row, cell.column): cell for cell in cells}
+
+
+def test_the_csv_has_the_columns_of_the_design(root):
+    """Audit, report and README read it by these names."""
+    make_table("iwae_table1_digits")
+    with Path("results/demo/tables/iwae_table1_digits.csv").open() as file:
+        header = next(csv.reader(file))
+    assert ",".join(header) == (
+        "row,column,paper,paper_spread,paper_sureness,ours,ours_low,ours_high,interval,n_seeds,n_draws,unit,effort,"
+        "preset,data,verdict,cell_id,receipt"
+    )
+
+
+def test_k1_is_one_cell_shown_under_vae_and_iwae(root):
+    """VAE and IWAE are the same algorithm at k = 1, so it is trained once."""
+    cells = by_place(make_table("iwae_table1_digits"))
+    vae, iwae = cells["L1 k=1", "VAE NLL"], cells["L1 k=1", "IWAE NLL"]
+    assert vae.ours == iwae.ours and vae.receipt == iwae.receipt
+    assert vae.cell_id != iwae.cell_id
+
+
+def test_a_cell_is_the_mean_over_seeds_with_students_interval(root):
+    """Three seeds: t with two degrees of freedom, 4.303 standard errors on either side."""
+    cells = by_place(make_table("iwae_table1_digits"))
+    metric = json.loads(Path("results/demo/evaluate_nll/digits/iwae-L1-k50/metrics.json").read_text())["nll_nats"]
+    cell = cells["L1 k=50", "IWAE NLL"]
+    assert cell.ours == metric["value"] and cell.n_seeds == 3 and cell.interval == "seeds"
+    half = 4.302652729749462 * np.std(metric["per_seed"], ddof=1) / 3**0.5
+    np.testing.assert_allclose([cell.ours_low, cell.ours_high], [cell.ours - half, cell.ours + half])
+
+
+@pytest.mark.parametrize("effort", ["demo", "short"])
+def test_less_effort_than_the_papers_is_not_comparable(root, effort):
+    """However close the numbers are (DESIGN 4.8)."""
+    cells = [c for c in make_table("iwae_table1_digits", effort=effort) if c.column.endswith("NLL") and c.ours]
+    assert cells and {cell.verdict for cell in cells} == {"not comparable"}
+
+
+def test_other_data_are_not_comparable_at_any_effort(root):
+    """Digits beside MNIST's numbers."""
+    cells = make_table("iwae_table1_digits", effort="paper")
+    assert {cell.verdict for cell in cells if cell.column.endswith("NLL") and cell.ours} == {"not comparable"}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_can_be_made_with_nothing_run(root, name):
+    """A study of a paper starts with an empty table: each of our cells says *not run*, quoted ones say *quoted*."""
+    cells = make_table(name, cells=[])
+    assert {cell.verdict for cell in cells} <= {"not run", "quoted"}
+    assert all(cell.ours is None and not cell.receipt for cell in cells)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_cell_has_a_name_of_its_own_and_a_known_verdict(root, name):
+    """Links go by cell_id."""
+    cells = make_table(name)
+    assert len({cell.cell_id for cell in cells}) == len(cells)
+    assert {cell.verdict for cell in cells} <= set(VERDICTS)
+
+
+def test_a_cell_that_was_not_run_says_so_beside_the_papers_number(root):
+    """It never disappears from the paper's table."""
+    cells = by_place(make_table("iwae_table1_digits", [c for c in CELLS if "iwae-L2" not in c]))
+    cell = cells["L2 k=50", "IWAE NLL"]
+    assert (cell.ours, cell.paper, cell.verdict) == (None, 82.90, "not run")
+    assert "not run" in Path("results/demo/tables/iwae_table1_digits.md").read_text()
+
+
+def test_orderings_are_paired_and_hold_where_the_numbers_were_made_so(root):
+    """The made-up IWAE k=50 lies 0.7 nats below VAE k=1 on every image, within seed noise of 0.05."""
+    cells = by_place(make_table("iwae_table1_digits"))
+    cell = cells["L1: IWAE k=50 below VAE k=1", "paired difference"]
+    assert cell.verdict == "reproduced" and cell.ours_high < 0
+    assert cell.ours == pytest.approx(-0.7, abs=0.05) and cell.paper == pytest.approx(84.78 - 86.76)
+
+
+def test_agreement_with_the_exact_value_is_a_verdict(root):
+    """Three standard errors plus the first-order bias, on every model."""
+    cells = [c for c in make_table("exact_likelihood") if c.column == "L_5000 − exact"]
+    assert len(cells) == 3 and {cell.verdict for cell in cells} == {"reproduced"}
+
+
+def test_a_changed_metric_is_refused(root):
+    """The table reads only bytes that their receipt names."""
+    path = Path("results/demo/evaluate_nll/digits/vae-L1-k1/metrics.json")
+    path.write_text(path.read_text().replace("23.", "22.", 1))
+    with pytest.raises(DataIntegrityError, match=r"vae-L1-k1/metrics.json: sha256 is .*`snakemake"):
+        make_table("iwae_table1_digits")
+
+
+def test_the_receipt_names_all_four_files(root):
+    make_table("dedup")
+    receipt = check_outputs(Path("results/demo/tables/dedup.receipt.json"))
+    assert {Path(record.path).suffix for record in receipt.outputs} == {".csv", ".md", ".tex", ".html"}
+
+
+def test_equal_inputs_give_equal_bytes(root):
+    """No time, no order of a set, no address in them."""
+    folder = Path("results/demo/tables")
+    runs = []
+    for _ in range(2):
+        for name in ("iwae_table1_digits", "dcgan_table1_digits"):
+            make_table(name)
+        runs.append({path.name: path.read_bytes() for path in folder.iterdir()})
+        shutil.rmtree(folder)
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_number_of_the_csv_is_on_all_three_pages(root, name):
+    """Rendering neither drops a row nor invents one: the labels of the CSV are there."""
+    cells = make_table(name)
+    for kind in ("md", "html"):
+        text = Path(f"results/demo/tables/{name}.{kind}").read_text()
+        for row in {cell.row for cell in cells}:
+            shown = row.split("=")[1] if re.match(r"L\d k=", row) else row
+            assert shown.replace("<", "&lt;") in text, (kind, row)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex")
+def test_latex_compiles_with_booktabs_alone(root, tmp_path):
+    names = list(TABLES)
+    for name in names:
+        make_table(name)
+    body = "\n".join(f"\\input{{results/demo/tables/{name}}}" for name in names)
+    Path("all.tex").write_text(
+        f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}{body}\\end{{document}}"
+    )
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_columns_of_the_module_are_those_of_the_file():
+    assert len(COLUMNS) == 18
