@@ -109,7 +109,7 @@ def test_a_module_that_does_not_exist_is_named(package):
         code.code_digest("relatent.cli.trian")
 
 
-DIALECTS = '''
+DIALECTS = """
 import re
 X = f"{1!r:>{2}} a {X:.3f}" "tail" + rb"\\x00".decode() + u"u"
 Y = f"{X=} {'nested'} {{}}"
@@ -125,7 +125,7 @@ class C(dict, metaclass=type):
 match X:
     case {"a": [1, *rest], **kw} if rest: pass
     case C(x=1) | None: del X[1:2, ...]
-'''
+"""
 
 
 def other_pythons() -> list[str]:
