@@ -1,11 +1,12 @@
 """Settings of the sample phase: images from trained models, and how good a GAN's are."""
 
 from collections import Counter
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from relatent.config.base import Settings
-from relatent.config.gan import NET_NAMES
+from relatent.config.gan import NET_NAMES, GanSection
 
 
 class SampleSettings(Settings):
@@ -51,3 +52,18 @@ class SampleSection(SampleSettings):
         if cell not in self.run:
             raise ValueError(f"{cell}: not listed in sample.run")
         return SampleSettings.model_validate({name: getattr(self, name) for name in SampleSettings.model_fields})
+
+
+class GanSampleSettings(SampleSettings):
+    """One GAN cell's settings, with what its net must be told to be built again."""
+
+    net: str
+    z_prior: Literal["uniform", "normal"]
+    batch_norm_eps: float
+
+
+def gan_sample_settings(sample: SampleSection, gan: GanSection, cell: str) -> GanSampleSettings:
+    """The resolved settings of sampling from one GAN cell."""
+    trained = gan.settings_of(cell)
+    values = sample.settings_of(cell).model_dump()
+    return GanSampleSettings(**values, net=trained.net, z_prior=trained.z_prior, batch_norm_eps=trained.batch_norm_eps)

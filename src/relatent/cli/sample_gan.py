@@ -1,0 +1,96 @@
+"""Sample from a trained DCGAN: images late and early, paths between z, and measures of their quality."""
+
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from relatent.cli.job import Job, JobParser, run
+from relatent.config.sample import GanSampleSettings
+from relatent.errors import DataIntegrityError
+from relatent.ledger.files import atomic_path, write_json
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read the weights, make the images, judge them."""
+    parser = JobParser("sample", "relatent.cli.sample_gan", GanSampleSettings, __doc__)
+    parser.input("model", "model.safetensors of train_gan")
+    parser.input("early_model", "early.safetensors of train_gan")
+    parser.input("train_images", "images the net was trained on, or the split they are of")
+    parser.input("kept", "indices of the images it was trained on; all if not given", required=False)
+    parser.input("heldout_images", "images of another split")
+    parser.output("samples", "samples.npy: uint8 (n, channel, height, width)")
+    parser.output("early", "early.npy: the same z after the first of snapshot_epochs")
+    parser.output("interpolation", "interpolation.npy: uint8 (path, step, ...), straight paths, then spherical ones")
+    parser.output("metrics", "metrics.json")
+    job = parser.parse(argv)
+
+    import torch
+
+    from relatent.evaluation.gan_samples import generated, judge, path_metrics
+    from relatent.training.gan import draw_labels, draw_z
+    from relatent.training.runtime import configure_torch
+    from relatent.visual.latent import jump_index, spherical_path, straight_path
+
+    settings = job.settings
+    determinism = configure_torch(settings.threads)
+    train = np.load(job.inputs["train_images"], mmap_mode="r")
+    kept = np.load(job.inputs["kept"]) if "kept" in job.inputs else np.arange(len(train))
+    heldout = np.load(job.inputs["heldout_images"], mmap_mode="r")
+    generator = _generator(job, "model", "generator.", train.shape[1])
+    early = _generator(job, "early_model", "", train.shape[1])
+    net = generator.net
+
+    def z_of(purpose: str, count: int) -> torch.Tensor:
+        return draw_z(settings.seed, purpose, count, net, settings.z_prior)
+
+    labels = torch.arange(settings.n_samples) % net.classes if net.classes else None
+    z = z_of("sample z", settings.n_samples)
+    samples, early_samples = generated(generator, z, labels), generated(early, z, labels)
+
+    start, end = z_of("path start", settings.paths), z_of("path end", settings.paths)
+    path_labels = (torch.arange(settings.paths) % net.classes).repeat(settings.path_steps) if net.classes else None
+    paths = {}
+    for kind, walk in (("straight", straight_path), ("spherical", spherical_path)):
+        steps = walk(start, end, settings.path_steps)
+        images = generated(generator, steps.flatten(0, 1), path_labels)
+        paths[kind] = images.view(settings.path_steps, settings.paths, *images.shape[1:]).transpose(0, 1)
+
+    judged_labels = draw_labels(settings.seed, "judged z", settings.judged_samples, net)
+    judged = generated(generator, z_of("judged z", settings.judged_samples), judged_labels)
+    rng = torch.Generator().manual_seed(settings.seed)
+    metrics = judge(judged, torch.from_numpy(train[kept]), torch.from_numpy(np.array(heldout)), rng)
+    metrics |= path_metrics({kind: jump_index(images) for kind, images in paths.items()})
+
+    _write_array(job, "samples", samples)
+    _write_array(job, "early", early_samples)
+    _write_array(job, "interpolation", torch.cat([paths["straight"], paths["spherical"]]))
+    write_json(job.outputs["metrics"], metrics)
+    job.finish(seeds=[settings.seed], threads=settings.threads, determinism=determinism)
+
+
+def _generator(job: Job[GanSampleSettings], name: str, part: str, channels: int):  # type: ignore[no-untyped-def]
+    from safetensors.torch import load_file
+
+    from relatent.models.dcgan import build_generator, load_part
+
+    path = job.inputs[name]
+    try:
+        tensors = load_file(path)
+        if not part:  # early generators are kept by epoch: take the first
+            epochs = sorted({key.partition(".")[0] for key in tensors}, key=lambda key: int(key.removeprefix("epoch")))
+            part = f"{epochs[0]}.generator."
+        generator = build_generator(job.settings.net, channels, job.settings.batch_norm_eps)
+        load_part(generator, tensors, part)
+    except (ValueError, IndexError) as error:
+        raise DataIntegrityError(f"{path}: {error}. It was not made by train_gan with these settings.") from None
+    return generator.eval()
+
+
+def _write_array(job: Job[GanSampleSettings], name: str, images) -> None:  # type: ignore[no-untyped-def]
+    with atomic_path(job.outputs[name]) as temporary:
+        np.save(temporary, images.contiguous().numpy())
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
