@@ -1,0 +1,70 @@
+"""Settings of `evaluate_nll` and of `sample_density`: every trained density cell is evaluated and sampled."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from relatent.config.base import Settings
+
+
+def _unique(seeds: list[int]) -> list[int]:
+    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if twice:
+        raise ValueError(f"seed {twice[0]} is given twice")
+    return seeds
+
+
+class EvaluationValues(Settings):
+    """How a density cell is evaluated."""
+
+    k: int = Field(default=5000, ge=1, description="importance samples per image of L_k (Burda et al. 2016: 5000)")
+    seed: int = Field(default=123, ge=0, description="of the noise of the evaluation (released code: 123)")
+    test_images: int | None = Field(default=None, ge=1, description="the first so many test images; null: all")
+    train_images: int | None = Field(
+        default=0, ge=0, description="training images whose L_k is computed; 0: none, null: all"
+    )
+    removed_images: int | None = Field(
+        default=0, ge=0, description="test images scored again without inactive units; 0: none, null: all"
+    )
+    activity_images: int | None = Field(
+        default=None, ge=2, description="training images that the variance of an active unit is taken over; null: all"
+    )
+    activity_samples: int = Field(default=50, ge=2, description="draws of z1 per image for the active units of layer 2")
+    threads: int = Field(default=1, ge=1, le=256, description="images worked on side by side; no trace in the numbers")
+
+
+class EvaluationCell(EvaluationValues):
+    """What one cell's evaluation depends on."""
+
+    seeds: list[int] = Field(min_length=1, description="of the trained models")
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_once(cls, seeds: list[int]) -> list[int]:
+        return _unique(seeds)
+
+
+class DensitySampleCell(Settings):
+    """What one cell's samples depend on: those of one of its seeds."""
+
+    model_seed: int = Field(ge=0, description="which of the cell's trained models")
+    n_samples: int = Field(default=64, ge=1, le=100_000, description="images drawn from the prior")
+    paths: int = Field(default=8, ge=1, description="pairs of latents joined by a path")
+    path_steps: int = Field(default=10, ge=2, description="images along a path, ends included")
+    seed: int = Field(default=0, ge=0, description="of the noise")
+    threads: int = Field(default=1, ge=1, description="torch's threads")
+
+
+def sample_cell(shared: Mapping[str, Any], seeds: Sequence[int]) -> DensitySampleCell:
+    """The settings of the samples of a cell trained with `seeds`: its first model, and what `sample` says of it."""
+    own = {name: value for name, value in shared.items() if name in DensitySampleCell.model_fields}
+    return DensitySampleCell(model_seed=seeds[0], **own)
+
+
+class EvaluationSection(EvaluationValues):
+    """Section `evaluate_nll` of a study: every cell of `density.run` is evaluated this way."""
+
+    def settings_of(self, seeds: list[int]) -> EvaluationCell:
+        """The settings of a cell trained with `seeds`."""
+        return EvaluationCell(seeds=list(seeds), **self.model_dump())

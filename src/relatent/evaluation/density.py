@@ -1,0 +1,219 @@
+"""All that is measured of a trained density cell: L_k of the test set, of training images, with inactive units removed;
+active units; and how far the numbers may be trusted."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relatent.data.binarisation import TEST_SEED, binarisation_id, static, test_binarisation
+from relatent.evaluation import nll
+from relatent.evaluation.active_units import THRESHOLD, Activity, active_count, activity, kept_units, without_units
+from relatent.evaluation.importance import PARETO_UNTRUSTED
+from relatent.models.density import DensityModel
+
+Arrays = dict[str, NDArray[np.float64]]
+
+TRAIN_BINARISATION_SEED = 0  # of the one binarisation of training images that is scored; not that of any training step
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is computed.
+
+    Args:
+        k: samples per image.
+        seed: of the noise.
+        test_images: the first so many of the test split; None for all.
+        train_images: the same of the training split, for its L_k; 0 for none.
+        removed_images: test images scored again without inactive units; 0 for none, None for all.
+        activity_images: training images that A_u is measured on; None for all.
+        activity_samples: draws of z1 per image, for A_u of layer 2.
+        threads: images side by side.
+    """
+
+    k: int
+    seed: int
+    test_images: int | None
+    train_images: int | None
+    removed_images: int | None
+    activity_images: int | None
+    activity_samples: int
+    threads: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found. `metrics` as in DESIGN section 5; `per_image` arrays (seed, image); one Activity per seed."""
+
+    metrics: dict[str, dict[str, Any]]
+    per_image: Arrays
+    activities: list[Activity]
+
+
+Keep = Callable[[str, Arrays], None]
+Advance = Callable[[int], None]
+
+
+def evaluate_density(
+    models: Mapping[int, DensityModel],
+    test_grey: NDArray[np.uint8],
+    train_grey: NDArray[np.uint8],
+    effort: Effort,
+    done: Mapping[str, Arrays] | None = None,
+    keep: Keep = lambda _, __: None,
+    advance: Advance = lambda _: None,
+) -> Report:
+    """Evaluate the models of one cell, one per seed.
+
+    Args:
+        models: by seed.
+        test_grey, train_grey: (images, ...) uint8 grey levels.
+        effort: how much.
+        done: parts of an interrupted evaluation, by name, as handed to `keep`.
+        keep: called with a part's name and its results so far.
+        advance: called with the number of images just done.
+
+    Raises:
+        TrainingError: densities that are not finite, or a model made for other images.
+    """
+    seeds = list(models)
+    latents = models[seeds[0]].latents
+    x_test = _flat(test_binarisation(test_grey[: effort.test_images]))
+    x_train = _flat(static(train_grey, TRAIN_BINARISATION_SEED))
+    done = done or {}
+
+    def part(name: str, scored: Sequence[nll.Scored], x: NDArray[np.uint8], purpose: str) -> nll.Results:
+        return nll.evaluate(
+            scored,
+            x,
+            effort.k,
+            effort.seed,
+            purpose,
+            effort.threads,
+            done.get(name),
+            lambda results: keep(name, results),
+            advance,
+        )
+
+    whole = [nll.Scored(models[seed], latents, None, f"seed {seed}") for seed in seeds]
+    test = part("test", whole, x_test, "test posterior noise")
+    metrics = _bound_metrics(test, effort.k)
+    metrics["nll_nats"]["binarisation"] = binarisation_id(x_test)
+    metrics["nll_nats"]["binarisation_seed"] = TEST_SEED
+    per_image: Arrays = {"seed": np.array(seeds, dtype=np.float64), **_per_image(test, "")}
+
+    measured = x_train[: effort.activity_images]
+    activities = [activity(models[seed], measured, effort.activity_samples, effort.seed) for seed in seeds]
+    metrics |= _activity_metrics(activities, len(measured))
+
+    if effort.removed_images != 0:
+        kept = [kept_units(found.variance) for found in activities]
+        reduced = [
+            nll.Scored(without_units(models[seed], units), latents, units, f"seed {seed} without inactive units")
+            for seed, units in zip(seeds, kept, strict=True)
+        ]
+        removed = part("removed", reduced, x_test[: effort.removed_images], "test posterior noise")
+        metrics |= _removal_metrics(removed, test, kept, latents, effort.k)
+        per_image |= _per_image(removed, "without_inactive_")
+    if effort.train_images != 0:
+        train = part("train", whole, x_train[: effort.train_images], "train posterior noise")
+        metrics["train_nll_nats"] = _nll(train, effort.k)
+        metrics["test_minus_train_nats"] = {
+            **_over_seeds(test["bound"].mean(axis=1) * -1 + train["bound"].mean(axis=1), "nats"),
+            "stderr": float(np.hypot(metrics["nll_nats"]["stderr"], metrics["train_nll_nats"]["stderr"])),
+            "k": effort.k,
+        }
+        per_image |= _per_image(train, "train_")
+    return Report(metrics, per_image, activities)
+
+
+def images_to_score(effort: Effort, n_test: int, n_train: int) -> int:
+    """Images that `evaluate_density` will score in all, for a progress display."""
+    test = len(range(n_test)[: effort.test_images])
+    return test + len(range(test)[: effort.removed_images]) + len(range(n_train)[: effort.train_images])
+
+
+def _flat(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return images.reshape(len(images), -1)
+
+
+def _per_image(results: nll.Results, prefix: str) -> Arrays:
+    names = {"bound": "log_px_hat", "stderr": "log_px_hat_stderr"}
+    return {prefix + names.get(name, name): values for name, values in results.items()}
+
+
+def _over_seeds(values: NDArray[np.float64], unit: str) -> dict[str, Any]:
+    return {"value": float(values.mean()), "per_seed": [float(value) for value in values], "unit": unit}
+
+
+def _monte_carlo(errors: NDArray[np.float64]) -> float:
+    """Error of a mean over seeds and images: images are independent; seeds share noise, so theirs do not average."""
+    return float(np.sqrt((errors.mean(axis=0) ** 2).sum()) / errors.shape[1])
+
+
+def _nll(results: nll.Results, k: int) -> dict[str, Any]:
+    bound = results["bound"]
+    images = bound.shape[1]
+    return {
+        **_over_seeds(-bound.mean(axis=1), "nats"),
+        "stderr": _finite(_monte_carlo(results["stderr"])),
+        "test_sampling_stderr": _finite(
+            float(bound.mean(axis=0).std(ddof=1) / np.sqrt(images)) if images > 1 else None
+        ),
+        "k": k,
+        "n_images": images,
+    }
+
+
+def _bound_metrics(test: nll.Results, k: int) -> dict[str, dict[str, Any]]:
+    metrics = {"nll_nats": _nll(test, k)}
+    sizes = {"k": k, "n_images": test["bound"].shape[1]}
+    metrics["elbo_nats"] = {**_over_seeds(test["elbo"].mean(axis=1), "nats"), **sizes}
+    metrics["ess"] = {**_over_seeds(test["effective_samples"].mean(axis=1), "count"), **sizes}
+    if k > 1:
+        for name in ("bias_first_order", "bias_jackknife"):
+            metrics[f"{name}_nats"] = {**_over_seeds(test[name].mean(axis=1), "nats"), **sizes}
+    shapes = test["pareto_k"]
+    if not np.isnan(shapes).any():
+        metrics["pareto_k"] = {**_over_seeds(np.median(shapes, axis=1), "1"), **sizes}
+        untrusted = (shapes > PARETO_UNTRUSTED).mean(axis=1)
+        metrics["pareto_k_above_0.7"] = {**_over_seeds(untrusted, "fraction"), **sizes}
+    return metrics
+
+
+def _activity_metrics(activities: Sequence[Activity], images: int) -> dict[str, dict[str, Any]]:
+    metrics = {}
+    for layer in range(len(activities[0].variance)):
+        for suffix, field in (("", "variance"), ("_code", "variance_code")):
+            counts = np.array([active_count(getattr(found, field)[layer]) for found in activities], dtype=np.float64)
+            metrics[f"active_units_z{layer + 1}{suffix}"] = {
+                **_over_seeds(counts, "count"),
+                "of": len(activities[0].variance[layer]),
+                "threshold": THRESHOLD,
+                "n_images": min(images, 500) if suffix else images,
+            }
+    return metrics
+
+
+def _removal_metrics(
+    removed: nll.Results, test: nll.Results, kept: Sequence[Sequence[NDArray]], latents: tuple[int, ...], k: int
+) -> dict[str, dict[str, Any]]:
+    images = removed["bound"].shape[1]
+    change = test["bound"][:, :images] - removed["bound"]
+    return {
+        "nll_without_inactive_nats": _nll(removed, k),
+        "nll_change_without_inactive_nats": {
+            **_over_seeds(change.mean(axis=1), "nats"),
+            "stderr": float(change.mean(axis=0).std(ddof=1) / np.sqrt(images)) if images > 1 else None,
+            "removed_units": [sum(latents) - sum(map(len, units)) for units in kept],
+            "k": k,
+            "n_images": images,
+        },
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else value

@@ -1,0 +1,161 @@
+"""L_k of each image under each of several models: importance sampling with q as the proposal, at any k.
+
+Every image is a piece of work by itself, with noise of its own, so numbers do not depend on how images are cut into
+blocks, on the number of threads, or on where an interrupted run was taken up again.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from relatent.errors import TrainingError
+from relatent.evaluation.fast_weights import FastWeights
+from relatent.evaluation.importance import LogWeights
+from relatent.evaluation.noise import ImageNoise
+from relatent.models.density import DensityModel
+
+Results = dict[str, NDArray[np.float64]]
+
+# Per image; attributes of `LogWeights`.
+QUANTITIES = ("bound", "stderr", "elbo", "effective_samples", "pareto_k", "bias_first_order", "bias_jackknife")
+
+SAMPLES_AT_ONCE = 5000  # of noise held for one image; k may be any number of times as large
+IMAGES_AT_ONCE = 20  # between two offers to save
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A model with the latents of the full noise that it uses.
+
+    Args:
+        model: what is evaluated.
+        latents: units per layer that noise is drawn for; more than the model's own if some were removed.
+        kept: for each layer the indices of the units kept, or None for all.
+        name: for messages, e.g. "seed 0".
+    """
+
+    model: DensityModel
+    latents: tuple[int, ...]
+    kept: tuple[NDArray[np.int64], ...] | None = None
+    name: str = ""
+
+
+class ImageScorer:
+    """L_k and its diagnostics of one image after another, under models that see the same noise."""
+
+    def __init__(self, models: Sequence[Scored], k: int, seed: int, purpose: str, dtype: type = np.float32) -> None:
+        if len({scored.latents for scored in models}) != 1:
+            raise ValueError("models that share noise must have latents of the same sizes")
+        self.models, self.k, self.seed, self.purpose = models, k, seed, purpose
+        self.fast = [FastWeights(scored.model, dtype) for scored in models]
+
+    def score(self, x: NDArray[np.uint8], image: int) -> NDArray[np.float64]:
+        """(quantities, models) of one image.
+
+        Args:
+            x: (pixels,) in {0, 1}.
+            image: its index in the split; keys the noise.
+
+        Raises:
+            TrainingError: a model's densities are not finite.
+        """
+        noise = ImageNoise(self.seed, self.purpose, image, self.models[0].latents)
+        encoded = [
+            fast.encode(x, *_encoding(scored.model, x)) for fast, scored in zip(self.fast, self.models, strict=True)
+        ]
+        sums = [LogWeights(1, self.k) for _ in self.models]
+        for start in range(0, self.k, SAMPLES_AT_ONCE):
+            block = noise.block(min(SAMPLES_AT_ONCE, self.k - start))
+            for index, scored in enumerate(self.models):
+                own = block if scored.kept is None else _only(block, scored.kept)
+                log_w = self.fast[index].log_weights(encoded[index], own)
+                try:
+                    sums[index].add(log_w[:, None])
+                except ValueError as error:
+                    raise TrainingError(
+                        f"image {image}, {scored.name or f'model {index}'}: {error}. The network has diverged or its "
+                        "checkpoint is damaged; look at its history.csv and train it again."
+                    ) from None
+        return np.array([[float(getattr(total, name)[0]) for total in sums] for name in QUANTITIES])
+
+
+def evaluate(
+    models: Sequence[Scored],
+    x: NDArray[np.uint8],
+    k: int,
+    seed: int,
+    purpose: str,
+    threads: int = 1,
+    done: Mapping[str, NDArray[np.float64]] | None = None,
+    keep: Callable[[Results], None] = lambda _: None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Results:
+    """L_k of every image under every model, with what tells how far to trust it.
+
+    Args:
+        models: evaluated on the same noise.
+        x: (images, pixels) in {0, 1}.
+        k: samples per image.
+        seed: of the noise.
+        purpose: of the noise; one for each split.
+        threads: images worked on side by side; leaves no trace in the numbers.
+        done: what an interrupted evaluation had handed to `keep`.
+        keep: called now and then with the results of the images so far.
+        advance: called with the number of images just done.
+
+    Returns:
+        QUANTITIES by name, each (models, images).
+
+    Raises:
+        TrainingError: a model's densities are not finite, or it was made for images of another size.
+    """
+    for scored in models:
+        if scored.model.pixels != x.shape[1]:
+            raise TrainingError(
+                f"{scored.name}: the model is for images of {scored.model.pixels} pixels, these have {x.shape[1]}; "
+                "the checkpoint belongs to another dataset"
+            )
+    parts = [np.stack([done[name] for name in QUANTITIES])] if done else []
+    first = parts[0].shape[-1] if parts else 0
+    scorers = [ImageScorer(models, k, seed, purpose) for _ in range(threads)]
+    with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
+        for start in range(first, len(x), IMAGES_AT_ONCE):
+            images = range(start, min(start + IMAGES_AT_ONCE, len(x)))
+            shares = [
+                pool.submit(lambda scorer, own: [scorer.score(x[i], i) for i in own], scorer, images[index::threads])
+                for index, scorer in enumerate(scorers)
+            ]
+            found = np.empty((len(QUANTITIES), len(models), len(images)))
+            for index, share in enumerate(shares):
+                for place, values in zip(range(index, len(images), threads), share.result(), strict=True):
+                    found[:, :, place] = values
+            parts.append(found)
+            advance(len(images))
+            keep(dict(zip(QUANTITIES, np.concatenate(parts, axis=-1), strict=True)))
+    return dict(zip(QUANTITIES, np.concatenate(parts, axis=-1), strict=True))
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Products on the calling thread alone: small ones gain nothing from more, and bits would depend on the number."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
+def _only(noise: tuple[NDArray[np.float32], ...], kept: tuple[NDArray[np.int64], ...]) -> tuple[NDArray, ...]:
+    return tuple(part[units] for part, units in zip(noise, kept, strict=True))
+
+
+@torch.no_grad()
+def _encoding(model: DensityModel, x: NDArray[np.uint8]) -> tuple[NDArray, NDArray]:
+    """Mean and sd of q(z1|x), (latent_1,); one image at a time, so that its bits do not depend on a batch."""
+    dtype = model.p_x_given_z1.logits.weight.dtype
+    encoding = model.encode(torch.from_numpy(x[None]).to(dtype))
+    return encoding.mean[0].numpy(), encoding.sd[0].numpy()

@@ -1,0 +1,110 @@
+# L_k of every trained density cell, and the models whose likelihood is known exactly.
+EVALUATED = [cell.split("/", 1) for cell in STUDY.density.cells()]
+
+
+def evaluate_settings(wildcards):
+    seeds = STUDY.density.settings_of(f"{wildcards.dataset}/{wildcards.cell}").seeds
+    return settings_json(STUDY.evaluate_nll.settings_of(seeds))
+
+
+def exact_settings(wildcards):
+    return settings_json(STUDY.exact.settings_of(wildcards.model))
+
+
+def exact_dataset(name, wildcards):
+    return f"data/prepared/{STUDY.exact.dataset}/{name}"
+
+
+def exact_train_images(wildcards):
+    return exact_dataset("train_images.npy", wildcards)
+
+
+def exact_test_images(wildcards):
+    return exact_dataset("test_images.npy", wildcards)
+
+
+def exact_receipt(wildcards):
+    return exact_dataset("receipt.json", wildcards)
+
+
+rule evaluate_nll:
+    input:
+        model="results/{study}/train_density/{dataset}/{cell}/model.safetensors",
+        test_images="data/prepared/{dataset}/test_images.npy",
+        train_images="data/prepared/{dataset}/train_images.npy",
+        receipts=[
+            "results/{study}/train_density/{dataset}/{cell}/receipt.json",
+            "data/prepared/{dataset}/receipt.json",
+        ],
+    output:
+        metrics="results/{study}/evaluate_nll/{dataset}/{cell}/metrics.json",
+        per_image="results/{study}/evaluate_nll/{dataset}/{cell}/per_image.npz",
+        activity="results/{study}/evaluate_nll/{dataset}/{cell}/activity.csv",
+        receipt="results/{study}/evaluate_nll/{dataset}/{cell}/receipt.json",
+    log:
+        "logs/{study}/evaluate_nll/{dataset}/{cell}.log",
+    benchmark:
+        "logs/{study}/evaluate_nll/{dataset}/{cell}.tsv"
+    wildcard_constraints:
+        dataset=one_of(sorted({dataset for dataset, _ in EVALUATED})),
+        cell=one_of(sorted({cell for _, cell in EVALUATED})),
+    conda:
+        "../envs/relatent.yaml"
+    threads: STUDY.evaluate_nll.threads  # leaves no trace in the numbers
+    resources:
+        mem_mb=2000,
+    params:
+        settings=evaluate_settings,
+        code=code_digest("relatent.cli.evaluate_nll"),
+    shell:
+        "python -m relatent.cli.evaluate_nll --cell {wildcards.dataset}/{wildcards.cell} --settings {params.settings:q}"
+        " --model {input.model} --test-images {input.test_images} --train-images {input.train_images}"
+        " --receipts {input.receipts} --metrics {output.metrics} --per-image {output.per_image}"
+        " --activity {output.activity} --receipt {output.receipt} > {log} 2>&1"
+
+
+rule exact_likelihood:
+    input:
+        train_images=exact_train_images,
+        test_images=exact_test_images,
+        receipts=exact_receipt,
+    output:
+        metrics="results/{study}/evaluate_nll/exact/{model}/metrics.json",
+        receipt="results/{study}/evaluate_nll/exact/{model}/receipt.json",
+    log:
+        "logs/{study}/evaluate_nll/exact/{model}.log",
+    benchmark:
+        "logs/{study}/evaluate_nll/exact/{model}.tsv"
+    wildcard_constraints:
+        model=one_of(STUDY.exact.cells()),
+    conda:
+        "../envs/relatent.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        settings=exact_settings,
+        code=code_digest("relatent.cli.exact_likelihood"),
+    shell:
+        "python -m relatent.cli.exact_likelihood --cell exact/{wildcards.model} --settings {params.settings:q}"
+        " --train-images {input.train_images} --test-images {input.test_images} --receipts {input.receipts}"
+        " --metrics {output.metrics} --receipt {output.receipt} > {log} 2>&1"
+
+
+rule phase_evaluate_nll:
+    input:
+        [
+            f"results/{STUDY.study}/evaluate_nll/{dataset}/{cell}/{name}"
+            for dataset, cell in EVALUATED
+            for name in (
+                "metrics.json",
+                "per_image.npz",
+                "activity.csv",
+                "receipt.json",
+            )
+        ],
+        [
+            f"results/{STUDY.study}/evaluate_nll/exact/{model}/{name}"
+            for model in STUDY.exact.cells()
+            for name in ("metrics.json", "receipt.json")
+        ],
