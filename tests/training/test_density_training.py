@@ -1,0 +1,179 @@
+"""Training runs: exact resume, seeds apart, presets, early stops."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from relatent.errors import TrainingError
+from relatent.training.density import Run, State, Trainer, finished_state, train
+from relatent.training.schedule import Stage, schedule
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Bits depend on the number of threads; and products this small only lose time to a second one."""
+    torch.set_num_threads(1)
+
+
+SHORT = (Stage(1, 1e-3), Stage(2, 7e-4))
+
+
+def images(n=50, side=4):
+    rng = np.random.default_rng(0)
+    prototypes = rng.integers(0, 2, (3, side, side)) * 200 + 20
+    return prototypes[rng.integers(0, 3, n)][:, None].astype(np.uint8)
+
+
+def run_of(objective="iwae", k=3, layers=1, stages=SHORT, **other) -> Run:
+    return Run(objective, k, layers, stages, batch_size=10, **other)
+
+
+def same(one: State, other: State) -> bool:
+    return (
+        all(torch.equal(value, other.parameters[name]) for name, value in one.parameters.items())
+        and torch.equal(one.first_moment, other.first_moment)
+        and torch.equal(one.second_moment, other.second_moment)
+        and (one.step, one.bound_sum, one.history) == (other.step, other.bound_sum, other.history)
+    )
+
+
+@pytest.mark.parametrize("preset", ["paper", "code"])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("done", [0, 3, 5, 14])
+def test_a_run_resumed_at_any_step_ends_in_the_same_bits(tmp_path, preset, layers, done):
+    """Within an epoch, at its end, and one step before the end of the run."""
+    run = run_of(layers=layers, preset=preset)
+    unbroken = train(images(), run, seed=1)
+    broken = Trainer(images(), run, seed=1)
+    for _ in range(done):
+        broken.advance()
+    broken.state().write(tmp_path / "state.safetensors", run)
+    assert same(unbroken, train(images(), run, seed=1, checkpoint=tmp_path / "state.safetensors"))
+
+
+KILLED = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from test_density_training import images, run_of
+from relatent.training.density import train
+from relatent.training.runtime import configure_torch
+from relatent.training.schedule import Stage
+configure_torch(1)
+train(images(), run_of(stages=[Stage(200, 1e-3)]), 0, Path(sys.argv[1]), checkpoint_every_s=0.0)
+"""
+
+
+def test_a_run_killed_by_sigkill_ends_in_the_same_bits(tmp_path):
+    """Killed as it writes state after state: what lies there is always whole."""
+    run = run_of(stages=[Stage(200, 1e-3)])
+    checkpoint = tmp_path / "state.safetensors"
+    command = [sys.executable, "-c", KILLED, str(checkpoint), str(Path(__file__).parent)]
+    kept = -1
+    for _ in range(2):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and process.poll() is None:
+            if checkpoint.exists() and State.read(checkpoint, run).step > kept + 20:
+                break
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "the run was over before it was killed; make it longer"
+        kept = State.read(checkpoint, run).step
+    assert same(train(images(), run, 0), train(images(), run, 0, checkpoint))
+
+
+def test_a_seed_is_the_same_alone_and_after_others():
+    """Nothing is drawn from a stream that another seed has moved on."""
+    alone = train(images(), run_of(), seed=2)
+    train(images(), run_of(), seed=0)
+    torch.randn(5)
+    assert same(alone, train(images(), run_of(), seed=2))
+    assert not same(alone, train(images(), run_of(), seed=1))
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_vae_and_iwae_with_one_sample_are_the_same_algorithm(layers):
+    """k = 1: the same bound and the same gradient, so the same bits after any number of steps."""
+    vae = train(images(), run_of("vae", k=1, layers=layers), seed=0)
+    assert same(vae, train(images(), run_of("iwae", k=1, layers=layers), seed=0))
+
+
+def test_training_raises_the_bound():
+    """Three prototypes are learned: the bound rises well above the independent-pixel start."""
+    history = train(images(200), run_of(k=5, stages=schedule("paper", epochs=40)), seed=0).history
+    assert history[-1].train_bound_nats > history[0].train_bound_nats + 1
+    assert [row.epoch for row in history] == list(range(1, 41))
+    assert [row.stage for row in history] == [0] + [1] * 3 + [2] * 9 + [3] * 27
+
+
+def test_presets_start_and_run_differently():
+    """`code` ties equal shapes and does not move in its first step; `paper` does neither."""
+    states = {}
+    for preset in ("paper", "code"):
+        trainer = Trainer(images(), run_of(preset=preset), seed=0)
+        before = trainer.state().parameters
+        trainer.advance()
+        after = trainer.state().parameters
+        states[preset] = before, after
+    tied = states["code"][0]
+    assert torch.equal(tied["q_z1_given_x.mean.weight"], tied["q_z1_given_x.log_sd.weight"])
+    assert all(torch.equal(value, states["code"][1][name]) for name, value in tied.items())
+    free = states["paper"][0]
+    assert not torch.equal(free["q_z1_given_x.mean.weight"], free["q_z1_given_x.log_sd.weight"])
+    assert any(not torch.equal(value, states["paper"][1][name]) for name, value in free.items())
+
+
+def test_a_switch_goes_on_with_adams_state_and_step():
+    """Table 2: the second stage takes moments and step count over, and its history counts stages and epochs on."""
+    first = train(images(), run_of("vae", k=1), seed=0)
+    models = {f"seed0.{name}": value for name, value in first.parameters.items()}
+    optimisers = {f"seed0.{name}": value for name, value in first.optimiser().items()}
+    switched = run_of("iwae", k=3, stages=[Stage(2, 7e-4)])
+    start = finished_state(0, 2, models, optimisers)
+    trainer = Trainer(images(), switched, 0, start)
+    assert trainer.adam.steps == first.step == 15
+    assert torch.equal(trainer.adam.second_moment, first.second_moment)
+    end = train(images(), switched, 0, start=start)
+    assert end.step == 25
+    assert [(row.stage, row.epoch) for row in end.history] == [(2, 4), (2, 5)]
+    with pytest.raises(TrainingError, match="not trained with seed 3"):
+        finished_state(3, 2, models, optimisers)
+
+
+def test_a_switched_run_resumes_too(tmp_path):
+    """Its checkpoint, not its start, decides where it goes on."""
+    first = train(images(), run_of("vae", k=1), seed=0)
+    start = State(first.parameters, first.first_moment, first.second_moment, first.step, stages_before=2)
+    run = run_of("iwae", stages=[Stage(2, 7e-4)])
+    broken = Trainer(images(), run, 0, start)
+    for _ in range(7):
+        broken.advance()
+    broken.state().write(tmp_path / "state.safetensors", run)
+    resumed = train(images(), run, 0, tmp_path / "state.safetensors", start)
+    assert same(train(images(), run, 0, start=start), resumed)
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    """By the names of what differs; and a damaged one with its remedy."""
+    path = tmp_path / "state.safetensors"
+    Trainer(images(), run_of(), 0).state().write(path, run_of())
+    with pytest.raises(TrainingError, match=r"a checkpoint of another run; objective, k differ. Remove it"):
+        train(images(), run_of("vae", k=1), 0, path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(TrainingError, match="not readable as a checkpoint"):
+        train(images(), run_of(), 0, path)
+
+
+def test_a_bound_that_is_not_finite_stops_the_run():
+    """With the step, the rate and what to do; not after hours of NaN."""
+    trainer = Trainer(images(), run_of(), seed=0)
+    trainer.flat.views["q_z1_given_x.mean.bias"].fill_(float("nan"))
+    with pytest.raises(TrainingError, match=r"the bound is nan at step 0 \(epoch 0, learning rate 0.001\)"):
+        trainer.advance()
