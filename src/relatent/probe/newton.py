@@ -15,8 +15,8 @@ Metric = Callable[[Array], Array]
 
 
 def hinge_slack(signs: Array, scores: Array) -> Array:
-    """max(0, 1 - y f), (class, row): how far each row is from the margin it should have."""
-    return np.maximum(0.0, 1.0 - signs * scores)
+    """max(0, 1 - y f), (class, row): how far each row is from the margin it should have; 0 where y is 0."""
+    return np.maximum(0.0, np.abs(signs) - signs * scores)
 
 
 def conjugate_gradients(
@@ -75,18 +75,18 @@ def exact_step(
     linear: Newton's method on it, kept inside a bracket, ends in a few evaluations.
 
     Args:
-        signs: (class, row), y in {-1, 1}.
+        signs: (class, row), y in {-1, 1}, or 0 for a row that a class leaves out.
         scores: (class, row), f = w x.
         change: (class, row), d x.
         weight_dot: (class,), w . d.
         step_dot: (class,), d . d.
         C: weight of the squared slacks.
     """
-    margin, gain = signs * scores, signs * change
+    short, gain = np.abs(signs) - signs * scores, signs * change
     low, high = np.zeros(len(signs)), np.full(len(signs), np.inf)
     t = np.ones(len(signs))
     for _ in range(60):
-        slack = 1.0 - margin - t[:, None] * gain
+        slack = short - t[:, None] * gain
         np.maximum(slack, 0.0, out=slack)
         slope = weight_dot + t * step_dot - 2 * C * _dots(slack, gain)
         curvature = step_dot + 2 * C * _dots(gain * (slack > 0), gain)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from relatent.probe.newton import Array, conjugate_gradients, exact_step, hinge_slack
+from relatent.probe.newton import Array, Operator, conjugate_gradients, exact_step, hinge_slack
 
 # Bytes of a block of rows that is cast to float64 for an exact product: small enough for the cache of one core.
 BLOCK_BYTES = 4 << 20
@@ -22,6 +22,11 @@ BLOCK_BYTES = 4 << 20
 LARGE_PRODUCT = 2e10
 NEWTON_STEPS = 100
 CG_STEPS = 200
+# A class is solved by a factorisation when at most OUTRIGHT * n^(2/3) of its n rows are inside their margin: about
+# where a third of the cube of their number costs what thirty steps of conjugate gradients do.
+OUTRIGHT = 9.0
+# In the space of features: when it costs no more than this many passes over the rows for one class.
+OUTRIGHT_PASSES = 60
 
 
 @dataclass
@@ -59,6 +64,10 @@ class Rows:
 
     def _blocks(self) -> list[slice]:
         return [slice(start, start + self.block) for start in range(0, len(self.features), self.block)]
+
+    def with_constant(self, rows: NDArray[np.intp]) -> Array:
+        """Some rows with the constant appended, (row, feature + 1), float64, in memory."""
+        return np.column_stack([self.features[rows].astype(np.float64), np.ones(len(rows))])
 
     def scores(self, weights: Array) -> Array:
         """w x of every row, (class, row)."""
@@ -110,6 +119,7 @@ class GramSpace:
         self.rows = rows
         self.gram = rows.gram() if gram is None else gram
         self.diagonal = np.einsum("ii->i", self.gram).copy()
+        self.factored: tuple[float, tuple] | None = None
 
     def solve(self, signs: Array, C: float, tol: float, start: Answer | None = None) -> Answer:
         """Least P for every class.
@@ -120,13 +130,12 @@ class GramSpace:
             tol: relative gap at which to stop; the best reached is returned and its gap tells how good it is.
             start: the answer for another C.
         """
-        factor = _positive_factor(2 * C * self.gram)
         dual = np.zeros(signs.shape) if start is None or start.dual is None else start.dual
         offset = np.zeros(signs.shape)  # exact scores minus the Gram matrix's, at the last point where both were seen
         best: Answer | None = None
         steps = products = 0
         for _ in range(12):
-            dual, new_steps, new_products = self._newton(signs, C, dual, offset, factor, tol)
+            dual, new_steps, new_products = self._newton(signs, C, dual, offset, tol)
             steps, products = steps + new_steps, products + new_products + 2
             weights = self.rows.combine(dual)
             scores = self.rows.scores(weights)
@@ -154,9 +163,7 @@ class GramSpace:
         single = self.rows.features.dtype == np.float32 and n * n * d > LARGE_PRODUCT
         return float(np.finfo(np.float32 if single else np.float64).eps) * np.sqrt(d)
 
-    def _newton(
-        self, signs: Array, C: float, dual: Array, offset: Array, factor: tuple, tol: float
-    ) -> tuple[Array, int, int]:
+    def _newton(self, signs: Array, C: float, dual: Array, offset: Array, tol: float) -> tuple[Array, int, int]:
         """Newton's method on a with scores K a + offset, until rounding or `tol` ends it for every class."""
         dual = dual.copy()
         scores = dual @ self.gram
@@ -173,18 +180,8 @@ class GramSpace:
             going = watch.going(objective, size, 1e-4 * tol)
             if not len(going):
                 break
-            inside = slack[going] > 0
-
-            def apply(vectors: Array, shapes: Array, classes: NDArray[np.intp], inside: Array = inside) -> Array:
-                return vectors + 2 * C * np.where(inside[classes], shapes, 0.0)
-
-            def precondition(vectors: Array, classes: NDArray[np.intp]) -> Array:
-                return linalg.cho_solve(factor, vectors.T, check_finite=False).T
-
             tolerance = cg_tolerance(size[going], objective[going], 1e-10)
-            change, change_scores, more = conjugate_gradients(
-                apply, precondition, lambda vectors: vectors @ self.gram, -residual[going], tolerance, CG_STEPS
-            )
+            change, change_scores, more = self._step(residual[going], slack[going] > 0, C, tolerance)
             products += more + 2
             length = exact_step(
                 signs[going],
@@ -197,6 +194,58 @@ class GramSpace:
             dual[going] += length * change
             scores[going] += length * change_scores
         return dual, step, products
+
+    def _step(self, residual: Array, inside: NDArray[np.bool_], C: float, tolerance: Array) -> tuple[Array, Array, int]:
+        """Solve (I + 2 C D K) change = -residual, D picking the rows inside their margin; also K change, and products.
+
+        A class with few rows inside is solved outright on those rows; the others share conjugate gradients.
+        """
+        change, change_scores = np.empty_like(residual), np.empty_like(residual)
+        n = residual.shape[1]
+        outright = inside.sum(axis=1) <= OUTRIGHT * n ** (2 / 3)
+        for index in np.flatnonzero(outright):
+            solved = self._outright(residual[index], inside[index], C)
+            outright[index] = solved is not None
+            if solved is not None:
+                change[index] = solved
+        change_scores[outright] = change[outright] @ self.gram
+        rest = np.flatnonzero(~outright)
+        if not len(rest):
+            return change, change_scores, 0
+        factor = self._factor(C)
+
+        def apply(vectors: Array, shapes: Array, classes: NDArray[np.intp]) -> Array:
+            return vectors + 2 * C * np.where(inside[rest[classes]], shapes, 0.0)
+
+        def precondition(vectors: Array, _: NDArray[np.intp]) -> Array:
+            return linalg.cho_solve(factor, vectors.T, check_finite=False).T
+
+        change[rest], change_scores[rest], products = conjugate_gradients(
+            apply, precondition, lambda vectors: vectors @ self.gram, -residual[rest], tolerance[rest], CG_STEPS
+        )
+        return change, change_scores, products
+
+    def _outright(self, residual: Array, inside: NDArray[np.bool_], C: float) -> Array | None:
+        """One class's Newton change by a factorisation; None if rounding made its matrix indefinite."""
+        change = -residual  # what it must be outside the margin, where the answer is a_i = 0
+        rows = np.flatnonzero(inside)
+        if not len(rows):
+            return change
+        outer = np.flatnonzero(~inside & (residual != 0))
+        target = change[rows] - 2 * C * (self.gram[np.ix_(rows, outer)] @ change[outer])
+        matrix = 2 * C * self.gram[np.ix_(rows, rows)]
+        np.einsum("ii->i", matrix)[:] += 1.0
+        try:
+            change[rows] = linalg.cho_solve(linalg.cho_factor(matrix, lower=True, check_finite=False), target)
+        except linalg.LinAlgError:
+            return None
+        return change
+
+    def _factor(self, C: float) -> tuple:
+        """Cholesky factor of I + 2 C K, the Hessian with every row inside its margin: the preconditioner."""
+        if self.factored is None or self.factored[0] != C:
+            self.factored = C, positive_factor(2 * C * self.gram)
+        return self.factored[1]
 
 
 def cg_tolerance(size: Array, objective: Array, lowest: float) -> Array:
@@ -242,12 +291,13 @@ class PrimalSpace:
         self.rows = rows
         n, d = rows.shape
         self.single = n * d * d > LARGE_PRODUCT and rows.features.dtype == np.float32
-        self.moments = rows.moments() if d <= self.DENSE_FEATURES else None
-        self.leading = None if self.moments is not None else self._nystrom()
+        # Made when first needed: a problem whose classes are all solved outright needs neither.
+        self.moments: Array | None = None
+        self.leading: tuple[Array, Array] | None = None
+        self.preconditioner: tuple[float, Operator] | None = None
 
     def solve(self, signs: Array, C: float, tol: float, start: Answer | None = None) -> Answer:
         """Least P for every class; arguments as for `GramSpace.solve`."""
-        precondition = self._preconditioner(C)
         shape = (len(signs), self.rows.shape[1])
         weights = np.zeros(shape) if start is None else start.weights.copy()
         scores = np.zeros(signs.shape) if start is None else start.scores.copy()
@@ -266,14 +316,8 @@ class PrimalSpace:
                 break
             chosen = np.isin(going, still)
             going, gradient, inside = going[chosen], gradient[chosen], slack[chosen] > 0
-            change, _, more = conjugate_gradients(
-                lambda vectors, _, classes, inside=inside: self._hessian(vectors, inside[classes], C),
-                precondition,
-                lambda vectors: vectors,
-                -gradient,
-                cg_tolerance(2 * gap[going], objective[going], 1e-5 if self.single else 1e-10),
-                CG_STEPS,
-            )
+            tolerance = cg_tolerance(2 * gap[going], objective[going], 1e-5 if self.single else 1e-10)
+            change, more = self._step(gradient, inside, C, tolerance)
             scores_change = self.rows.scores(change)
             products += 2 * more + 2
             weight_dot, step_dot = (weights[going] * change).sum(axis=1), (change**2).sum(axis=1)
@@ -281,6 +325,40 @@ class PrimalSpace:
             weights[going] += length * change
             scores[going] += length * scores_change
         return Answer(weights, scores, objective, gap, step, products)
+
+    def _step(self, gradient: Array, inside: NDArray[np.bool_], C: float, tolerance: Array) -> tuple[Array, int]:
+        """Solve (I + 2 C X'DX) change = -gradient, D picking the rows inside their margin; also passes over the rows.
+
+        A class is solved outright where that is cheap; the others share conjugate gradients.
+        """
+        n, d = self.rows.shape
+        count = inside.sum(axis=1)
+        cost = np.minimum(count * count * d + count**3 / 3, count * d * d + d**3 / 3)
+        outright = cost <= OUTRIGHT_PASSES * 4 * n * d
+        change = np.empty_like(gradient)
+        for index in np.flatnonzero(outright):
+            change[index] = self._outright(gradient[index], inside[index], C)
+        rest = np.flatnonzero(~outright)
+        if not len(rest):
+            return change, 0
+        change[rest], _, products = conjugate_gradients(
+            lambda vectors, _, classes: self._hessian(vectors, inside[rest[classes]], C),
+            self._preconditioner(C),
+            lambda vectors: vectors,
+            -gradient[rest],
+            tolerance[rest],
+            CG_STEPS,
+        )
+        return change, products
+
+    def _outright(self, gradient: Array, inside: NDArray[np.bool_], C: float) -> Array:
+        """One class's Newton change by a factorisation, of rows against rows or of features against features."""
+        chosen = self.rows.with_constant(np.flatnonzero(inside))
+        if len(chosen) >= chosen.shape[1]:
+            return -linalg.cho_solve(positive_factor(2 * C * (chosen.T @ chosen)), gradient)
+        # (I + 2 C X'X)^-1 = I - X' (I / 2C + X X')^-1 X
+        inner = linalg.cho_solve(positive_factor(2 * C * (chosen @ chosen.T)), chosen @ gradient)
+        return 2 * C * (inner @ chosen) - gradient
 
     def _hessian(self, vectors: Array, inside: NDArray[np.bool_], C: float) -> Array:
         """(I + 2 C X'DX) v for each class, in one pass over the rows."""
@@ -298,12 +376,13 @@ class PrimalSpace:
         if self.moments is None:
             return self._low_rank(C)
         hessian = 2 * C * self.moments
-        factor = _positive_factor(hessian)
+        factor = positive_factor(hessian)
         return lambda vectors, _: linalg.cho_solve(factor, vectors.T, check_finite=False).T
 
     def _low_rank(self, C: float):
         """Inverse of I + 2 C U S U' with the directions U and strengths S of `_nystrom`, the last S for the rest."""
-        assert self.leading is not None
+        if self.leading is None:
+            self.leading = self._nystrom()
         directions, strengths = self.leading
         rest = 1 + 2 * C * strengths[-1]
         shrink = rest / (1 + 2 * C * strengths) - 1.0
@@ -334,7 +413,7 @@ class PrimalSpace:
         return directions, np.maximum(values.astype(np.float64) ** 2 - shift, 0.0)
 
 
-def _positive_factor(matrix: Array) -> tuple:
+def positive_factor(matrix: Array) -> tuple:
     """Cholesky factor of I + `matrix`; more than I is added where rounding made the matrix indefinite.
 
     A preconditioner need not be exact, only positive.
