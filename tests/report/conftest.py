@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from relatent.cli import table
+from relatent.cli import figure, table
 from relatent.config.report import PageSettings
 from relatent.report.catalogue import table_sources, table_spec
 from relatent.report.cells import read_cells
+from relatent.report.figure_catalogue import figure_spec
 from relatent.report.sources import folder_of
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -25,7 +26,8 @@ def root(tmp_path, monkeypatch):
     (tmp_path / "data/reference").symlink_to(REPOSITORY / "data/reference")
     for make in (made_up.make_density, made_up.make_exact, made_up.make_dedup, made_up.make_probe):
         make(tmp_path)
-    made_up.make_prepared(tmp_path)
+    for make in (made_up.make_prepared, made_up.make_trained, made_up.make_pictures):
+        make(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -56,3 +58,26 @@ def make_table(name, cells=CELLS, effort="demo", study="demo", presets=None):
     arguments += ["--receipt", out / f"{name}.receipt.json"]
     table.main([str(argument) for argument in arguments])
     return read_cells(out / f"{name}.csv")
+
+
+TRAINED = [
+    *CELLS,
+    *(f"train_density/digits/{cell}" for cell in made_up.DENSITY),
+    "train_gan/digits32/svhn32-w16",
+]
+
+
+def make_figure(name, cells=TRAINED, study="demo", out=None):
+    """Run the figure command in the working directory; return the folder of its files."""
+    wanted = figure_spec(name).files(cells)
+    sources = list(dict.fromkeys(source for source, _ in wanted))
+    settings = PageSettings(name=name, study=study, effort="demo", sources=sources)
+    out = out or Path(f"results/{study}/figures")
+    arguments = ["--cell", name, "--settings", settings.model_dump_json()]
+    arguments += ["--files", *(Path(folder_of(study, source)) / file for source, file in wanted)]
+    arguments += ["--receipts", *(Path(folder_of(study, source)) / "receipt.json" for source in sources)]
+    for kind in ("png", "pdf", "csv"):
+        arguments += [f"--{kind}", out / f"{name}.{kind}"]
+    arguments += ["--receipt", out / f"{name}.receipt.json"]
+    figure.main([str(argument) for argument in arguments])
+    return out

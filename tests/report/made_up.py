@@ -137,3 +137,60 @@ def make_prepared(root: Path) -> None:
         }
         write_json(folder / "manifest.json", {"dataset": dataset, "shape": shape, "classes": classes, "splits": splits})
         receipt(root, folder, "prepare", dataset)
+
+
+def make_trained(root: Path, study: str = "demo") -> None:
+    """Histories and samples: blobs for the density models, strokes and noise for the GAN."""
+    rng = np.random.default_rng(2)
+    for cell in DENSITY:
+        folder = root / f"results/{study}/train_density/digits/{cell}"
+        folder.mkdir(parents=True)
+        base = NLL.get(cell.replace("L2", "L1"), 23.9)
+        lines = ["seed,stage,epoch,learning_rate,train_bound_nats"]
+        for seed in SEEDS:
+            for epoch in range(1, 31):
+                value = -(base + 16 / epoch + rng.normal(0, 0.1))
+                lines.append(f"{seed},0,{epoch},0.001,{value:.9g}")
+        (folder / "history.csv").write_text("\n".join(lines) + "\n")
+        receipt(root, folder, "train_density", f"digits/{cell}")
+        make_samples(root / f"results/{study}/sample/digits/{cell}", rng, 1, 8, 4)
+        receipt(root, root / f"results/{study}/sample/digits/{cell}", "sample", f"digits/{cell}")
+    folder = root / f"results/{study}/train_gan/digits32/svhn32-w16"
+    folder.mkdir(parents=True)
+    lines = ["step,epoch,images_seen,d_loss,g_loss,d_grad_norm,g_grad_norm"]
+    for step in range(1, 401):
+        d, g = 1.3 * np.exp(-step / 200) + 0.3 + 0.1 * rng.random(), 1 + step / 200 + 0.3 * rng.random()
+        lines.append(f"{step},{step // 10},{step * 128},{d:.6g},{g:.6g},{1 + rng.random():.6g},{2 + rng.random():.6g}")
+    (folder / "history.csv").write_text("\n".join(lines) + "\n")
+    receipt(root, folder, "train_gan", "digits32/svhn32-w16")
+    folder = root / f"results/{study}/sample/digits32/svhn32-w16"
+    make_samples(folder, rng, 1, 32, 6)
+    np.save(folder / "early.npy", rng.integers(0, 256, (64, 1, 32, 32), dtype=np.uint8))
+    receipt(root, folder, "sample", "digits32/svhn32-w16")
+
+
+def make_samples(folder: Path, rng: np.random.Generator, channels: int, side: int, rows: int) -> None:
+    folder.mkdir(parents=True)
+    y, x = np.mgrid[:side, :side] / side
+    centres = rng.random((100, 2, 1, 1))
+    blobs = 255 * np.exp(-((x - centres[:, 0]) ** 2 + (y - centres[:, 1]) ** 2) * 20)
+    np.save(folder / "samples.npy", np.repeat(blobs[:, None], channels, 1).astype(np.uint8))
+    paths = [np.linspace(blobs[2 * row], blobs[2 * row + 1], 9) for row in range(rows)]
+    np.save(folder / "interpolation.npy", np.array(paths)[:, :, None].astype(np.uint8))
+
+
+def make_pictures(root: Path, study: str = "demo") -> None:
+    """Images of the prepared data, and clusters that point into them."""
+    rng = np.random.default_rng(3)
+    for dataset, channels in (("photos", 3), ("digits32", 1)):
+        folder = root / f"data/prepared/{dataset}"
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "train_images.npy", rng.integers(0, 256, (300, channels, 32, 32), dtype=np.uint8))
+        receipt(root, folder, "prepare", dataset)
+        lines = ["index,cluster,kept"]
+        for index in range(300):
+            cluster = index - index % 4 if index < 24 else index
+            lines.append(f"{index},{cluster},{int(index == cluster)}")
+        folder = root / f"results/{study}/dedup/{dataset}"
+        (folder / "clusters.csv").write_text("\n".join(lines) + "\n")
+        receipt(root, folder, "dedup", dataset)

@@ -5,9 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from relatent.config.report import PageSettings
 from relatent.report.catalogue import table_sources
+from relatent.report.figure_catalogue import figure_spec
 
 if TYPE_CHECKING:
     from relatent.config.study import Study
+
+
+PHASES_WITH_PRESET = ("train_density", "evaluate_nll", "train_gan", "sample")
 
 
 def cells_of(study: "Study") -> list[str]:
@@ -27,6 +31,31 @@ def sources_of_table(study: "Study", table: str) -> list[str]:
     return table_sources(table, cells_of(study))
 
 
+def trained_cells_of(study: "Study") -> list[str]:
+    """The cells of a study that figures are chosen by: trained models besides those that have metrics."""
+    return [
+        *cells_of(study),
+        *(f"train_density/{cell}" for cell in [*study.density.cells(), *study.density.adopted]),
+        *(f"train_gan/{cell}" for cell in [*study.gan.cells(), *study.gan.adopted]),
+    ]
+
+
+def sources_of_figure(study: "Study", figure: str) -> list[str]:
+    """The sources that a figure reads."""
+    return list(dict.fromkeys(source for source, _ in figure_spec(figure).files(trained_cells_of(study))))
+
+
+def figure_files(study: "Study", figure: str) -> list[str]:
+    """The files that a figure reads."""
+    wanted = figure_spec(figure).files(trained_cells_of(study))
+    return [f"{folder_of(study.study, source)}/{name}" for source, name in wanted]
+
+
+def figure_receipts(study: "Study", figure: str) -> list[str]:
+    """The receipts that prove them."""
+    return [f"{folder_of(study.study, source)}/receipt.json" for source in sources_of_figure(study, figure)]
+
+
 def folder_of(study: str, source: str) -> str:
     """Folder of a source's files."""
     return f"data/{source}" if source.startswith("prepared/") else f"results/{study}/{source}"
@@ -44,8 +73,8 @@ def source_files(study: "Study", sources: Sequence[str], kind: str) -> list[str]
 
 def page_settings(study: "Study", name: str, sources: Sequence[str]) -> PageSettings:
     """Settings of one table or figure."""
-    adopted = {f"evaluate_nll/{cell}" for cell in study.density.adopted}
-    adopted |= {f"sample/{cell}" for cell in study.gan.adopted}
+    cells = [*study.density.adopted, *study.gan.adopted]
+    adopted = {f"{phase}/{cell}" for phase in PHASES_WITH_PRESET for cell in cells}
     return PageSettings(
         name=name,
         study=study.study,
@@ -59,7 +88,8 @@ def page_settings(study: "Study", name: str, sources: Sequence[str]) -> PageSett
 def preset_of(study: "Study", source: str) -> str:
     """Preset of a density or GAN cell, empty where there is no choice."""
     phase, _, cell = source.partition("/")
-    section: Any = {"evaluate_nll": study.density, "sample": study.gan}.get(phase)
-    if section is None or cell not in [*section.run, *section.adopted]:
+    sections: tuple[Any, ...] = (study.density, study.gan)
+    section = next((s for s in sections if cell in [*s.run, *s.adopted]), None)
+    if section is None or phase not in PHASES_WITH_PRESET:
         return ""
     return str(getattr(section.settings_of(cell), "preset", ""))

@@ -1,0 +1,184 @@
+"""The figures there are: what each reads and which function draws it. Nothing is read or drawn here."""
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from relatent.errors import ConfigError
+
+if TYPE_CHECKING:
+    from relatent.config.report import PageSettings
+    from relatent.report.figures.inputs import Inputs
+    from relatent.report.figures.style import Drawing
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """A figure.
+
+    Attributes:
+        files: from the cells of a study, `<phase>/<cell>`, to the files read, as (source, name).
+        drawing: `module:function` below relatent.report.figures.
+    """
+
+    title: str
+    caption: str
+    files: Callable[[Sequence[str]], list[tuple[str, str]]]
+    drawing: str
+
+    def draw(self, inputs: "Inputs", settings: "PageSettings") -> "Drawing":
+        """Draw it."""
+        module, _, function = self.drawing.partition(":")
+        drawn: Drawing = getattr(importlib.import_module(f"relatent.report.figures.{module}"), function)(
+            inputs, settings
+        )
+        return drawn
+
+
+def figure_spec(name: str) -> FigureSpec:
+    """A figure by name.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in FIGURES:
+        raise ConfigError(f"figures: unknown figure {name!r}; there are {', '.join(FIGURES)}")
+    return FIGURES[name]
+
+
+def _of_phase(phase: str, cells: Sequence[str]) -> list[str]:
+    return [cell for cell in cells if cell.startswith(f"{phase}/")]
+
+
+def _default_density(cells: Sequence[str]) -> list[tuple[str, str]]:
+    """(dataset, cell) of density cells without a suffix, of the first dataset of the study that has any."""
+    pairs = [(cell.split("/")[1], cell.split("/")[2]) for cell in _of_phase("train_density", cells)]
+    plain = [(dataset, name) for dataset, name in pairs if name.count("-") == 2]
+    return [pair for pair in plain if pair[0] == plain[0][0]]
+
+
+def _density_samples(cells: Sequence[str]) -> list[tuple[str, str]]:
+    """The VAE and the IWAE with the largest k, per depth, as in Fig. 3 of the paper."""
+    pairs = _default_density(cells)
+    chosen = []
+    for layers in ("L1", "L2"):
+        for objective in ("vae", "iwae"):
+            of_kind = [pair for pair in pairs if pair[1].startswith(f"{objective}-{layers}-")]
+            if of_kind:
+                pick = min if objective == "vae" else max
+                dataset, name = pick(of_kind, key=lambda pair: int(pair[1].rpartition("k")[2]))
+                chosen.append((f"sample/{dataset}/{name}", "samples.npy"))
+    return chosen
+
+
+def _gan_cells(cells: Sequence[str]) -> list[str]:
+    """`<dataset>/<net>` of the GANs of a study."""
+    return [cell.partition("/")[2] for cell in _of_phase("train_gan", cells)]
+
+
+def _gan_samples(cells: Sequence[str]) -> list[tuple[str, str]]:
+    return [(f"sample/{cell}", name) for cell in _gan_cells(cells) for name in ("early.npy", "samples.npy")]
+
+
+def _interpolation(cells: Sequence[str]) -> list[tuple[str, str]]:
+    """The GANs' paths, and those of the IWAE shown among the samples."""
+    density = [source for source, _ in _density_samples(cells) if "/iwae-L1-" in source]
+    return [(source, "interpolation.npy") for source in [*(f"sample/{cell}" for cell in _gan_cells(cells)), *density]]
+
+
+def _density_history(cells: Sequence[str]) -> list[tuple[str, str]]:
+    return [(f"train_density/{dataset}/{name}", "history.csv") for dataset, name in _default_density(cells)]
+
+
+def _gan_history(cells: Sequence[str]) -> list[tuple[str, str]]:
+    return [(f"train_gan/{cell}", "history.csv") for cell in _gan_cells(cells)]
+
+
+def _activity(cells: Sequence[str]) -> list[tuple[str, str]]:
+    """The VAE of the paper's figure, and the IWAE with the largest k beside it; one stochastic layer."""
+    return [
+        (source.replace("sample/", "evaluate_nll/", 1), "activity.csv")
+        for source, _ in _density_samples(cells)
+        if "-L1-" in source
+    ]
+
+
+def _duplicates(cells: Sequence[str]) -> list[tuple[str, str]]:
+    datasets = [cell.partition("/")[2] for cell in _of_phase("dedup", cells)]
+    found = [(f"dedup/{dataset}", "clusters.csv") for dataset in datasets]
+    return [*found, *((f"prepared/{dataset}", "train_images.npy") for dataset in datasets)]
+
+
+def _exact(cells: Sequence[str]) -> list[tuple[str, str]]:
+    return [(cell, "metrics.json") for cell in cells if cell.startswith("evaluate_nll/exact/")]
+
+
+def _probe(cells: Sequence[str]) -> list[tuple[str, str]]:
+    """The rows of the first target of the study."""
+    rows = _of_phase("probe", cells)
+    return [(cell, "metrics.json") for cell in rows if cell.split("/")[1] == rows[0].split("/")[1]]
+
+
+FIGURES: dict[str, FigureSpec] = {
+    "samples_density": FigureSpec(
+        "Samples of VAE and IWAE",
+        "Samples as in Fig. 3 of Burda et al. 2016: means of p(x|z) for z from the prior (with two layers z1 is "
+        "sampled), in the order they were drawn",
+        _density_samples,
+        "pictures:draw_density_samples",
+    ),
+    "samples_gan": FigureSpec(
+        "Samples of the DCGAN, early and late",
+        "Samples after one epoch and at the end, as in Figs 2 and 3 of Radford et al. 2016: same z in both panels, in "
+        "the order they were drawn",
+        _gan_samples,
+        "pictures:draw_gan_samples",
+    ),
+    "interpolation": FigureSpec(
+        "Walking the latent space",
+        "Straight paths between pairs of z, one per row, as in Fig. 4 of Radford et al. 2016",
+        _interpolation,
+        "pictures:draw_interpolation",
+    ),
+    "log_activity": FigureSpec(
+        "Active units",
+        "Histogram of log A_u of the first layer, A_u being the variance over images of the posterior mean of unit u, "
+        "as in Fig. 1 of Burda et al. 2016; a unit above the threshold is active",
+        _activity,
+        "curves:draw_log_activity",
+    ),
+    "training_density": FigureSpec(
+        "Training of the density models",
+        "Minus the training bound (each cell's own: L_k or ELBO, so levels of different objectives are not "
+        "comparable), one line per seed",
+        _density_history,
+        "curves:draw_density_training",
+    ),
+    "training_gan": FigureSpec(
+        "Training of the DCGAN",
+        "Losses and gradient norms over the images seen; the strong line is a running median",
+        _gan_history,
+        "curves:draw_gan_training",
+    ),
+    "duplicates": FigureSpec(
+        "Near-duplicates",
+        "The largest clusters of equal codes; the first image of a row is kept, the others are removed from training",
+        _duplicates,
+        "pictures:draw_duplicates",
+    ),
+    "exact_gap": FigureSpec(
+        "The bound closes on the exact likelihood",
+        "Exact log p(x) minus L_k against k for models whose likelihood is known; bars are 95 % Monte Carlo intervals, "
+        "the axis is linear near zero; points of the three models are set slightly apart",
+        _exact,
+        "curves:draw_exact_gap",
+    ),
+    "probe_rows": FigureSpec(
+        "The probe's rows side by side",
+        "Test accuracy of the same L2-SVM on different features with 95 % intervals; the discriminators, trained and "
+        "random, are filled",
+        _probe,
+        "curves:draw_probe_rows",
+    ),
+}

@@ -1,0 +1,259 @@
+"""Figures made of lines and dots: training, active units, the exact-likelihood gap, the probe's rows."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relatent.config.report import PageSettings
+from relatent.report.build import measured
+from relatent.report.catalogue import BOUND_KS, probe_row_title
+from relatent.report.figures.inputs import Inputs
+from relatent.report.figures.style import BLACK, BLUE, GREEN, K_STYLES, OBJECTIVE_COLOURS, ORANGE, VERMILION, Drawing
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ACTIVE_ABOVE = 0.01  # Burda et al. 2016, sec. 5.2
+
+
+def read_table(path: Path) -> "pd.DataFrame":
+    """A CSV of a phase."""
+    import pandas as pd
+
+    return pd.read_csv(path)
+
+
+def _cell(source: str) -> tuple[str, int, int]:
+    """Objective, layers and k of a density cell's source."""
+    objective, layers, k = source.rpartition("/")[2].split("-")[:3]
+    return objective, int(layers[1:]), int(k[1:])
+
+
+def draw_density_training(inputs: Inputs, settings: PageSettings) -> Drawing:
+    """Training bound by epoch, one line per seed; depth by panel, objective by colour, k by line style."""
+    import matplotlib.pyplot as plt
+
+    sources = inputs.sources("history.csv")
+    depths = sorted({_cell(source)[1] for source in sources})
+    figure, axes = plt.subplots(
+        1, len(depths), figsize=(3.6 * len(depths), 3.0), sharey=True, squeeze=False, layout="constrained"
+    )
+    rows: list[dict[str, Any]] = []
+    for source in sources:
+        objective, layers, k = _cell(source)
+        axis = axes[0, depths.index(layers)]
+        for seed, history in read_table(inputs.file(source, "history.csv")).groupby("seed", sort=True):
+            label = f"{'VAE = IWAE' if k == 1 else objective.upper()} k={k}"
+            axis.plot(
+                history["epoch"],
+                -history["train_bound_nats"],
+                color=BLACK if k == 1 else OBJECTIVE_COLOURS[objective],
+                linestyle=K_STYLES.get(k, "-."),
+                label=None if rows and rows[-1]["source"] == source else label,
+                alpha=0.85,
+            )
+            rows += [
+                {"source": source, "seed": int(seed), "epoch": int(epoch), "minus_bound_nats": -float(bound)}
+                for epoch, bound in zip(history["epoch"], history["train_bound_nats"], strict=True)
+            ]
+    lowest = min(row["minus_bound_nats"] for row in rows)
+    late = [row["minus_bound_nats"] for row in rows if row["epoch"] >= 2] or [row["minus_bound_nats"] for row in rows]
+    for axis, layers in zip(axes[0], depths, strict=True):
+        axis.set_title(f"{layers} stochastic layer{'s' if layers > 1 else ''}", loc="left")
+        axis.set_xlabel("epoch")
+        axis.set_ylim(lowest - 0.03 * (max(late) - lowest), max(late))
+        if max(row["epoch"] for row in rows) > 60:
+            axis.set_xscale("log")
+        axis.legend(title="objective trained")
+    axes[0, 0].set_ylabel("minus the training bound (nats)")
+    return Drawing(figure, rows)
+
+
+GAN_CURVES = (
+    ("d_loss", "D: BCE(real) + BCE(fake)", BLUE, "-"),
+    ("g_loss", "G: non-saturating", VERMILION, "-"),
+)
+
+
+def draw_gan_training(inputs: Inputs, settings: PageSettings) -> Drawing:
+    """Losses of D and G over the images seen, and the norms of their gradients; a running median over each raw trace."""
+    import matplotlib.pyplot as plt
+
+    sources = inputs.sources("history.csv")
+    figure, axes = plt.subplots(len(sources), 2, figsize=(7.2, 2.9 * len(sources)), squeeze=False, layout="constrained")
+    rows: list[dict[str, Any]] = []
+    for (left, right), source in zip(axes, sources, strict=True):
+        history = read_table(inputs.file(source, "history.csv"))
+        window = max(1, len(history) // 40)
+        for name, label, colour, _ in GAN_CURVES:
+            smooth = history[name].rolling(window, center=True, min_periods=1).median()
+            left.plot(history["images_seen"], history[name], color=colour, alpha=0.25, linewidth=0.7)
+            left.plot(history["images_seen"], smooth, color=colour, label=label)
+        for name, colour in (("d_grad_norm", BLUE), ("g_grad_norm", VERMILION)):
+            if name in history:
+                smooth = history[name].rolling(window, center=True, min_periods=1).median()
+                right.plot(history["images_seen"], history[name], color=colour, alpha=0.25, linewidth=0.7)
+                right.plot(history["images_seen"], smooth, color=colour, label=name[0].upper())
+        left.set_title(source.partition("/")[2], loc="left")
+        left.axhline(2 * 0.6931471805599453, color="#777777", linewidth=0.8, linestyle=":")
+        left.annotate(
+            "D undecided: 2 log 2",
+            (1, 2 * 0.6931471805599453),
+            xycoords=("axes fraction", "data"),
+            xytext=(-2, 2),
+            textcoords="offset points",
+            ha="right",
+            fontsize=7,
+            color="#555555",
+        )
+        left.set_ylabel("loss (nats)")
+        right.set_title("norm of the gradient", loc="left")
+        right.set_yscale("log")
+        for axis in (left, right):
+            axis.set_xlabel("images seen")
+            axis.legend()
+        columns = [name for name in ("d_loss", "g_loss", "d_grad_norm", "g_grad_norm") if name in history]
+        for record in history.to_dict("records"):
+            rows.append(
+                {"source": source, "step": int(record["step"]), "images_seen": int(record["images_seen"])}
+                | {name: float(record[name]) for name in columns}
+            )
+    return Drawing(figure, rows)
+
+
+def draw_log_activity(inputs: Inputs, settings: PageSettings) -> Drawing:
+    """Burda et al. 2016, Fig. 1: histogram of log A_u with the threshold; 20 bins, mean count over seeds."""
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    sources = inputs.sources("activity.csv")
+    figure, axes = plt.subplots(
+        1,
+        len(sources),
+        figsize=(3.5 * len(sources), 2.8),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    logs = {source: _log_activity(inputs.file(source, "activity.csv")) for source in sources}
+    everything = np.concatenate([values for values, _ in logs.values()])
+    edges = np.linspace(np.floor(everything.min()), np.ceil(everything.max()), 21)
+    threshold = float(np.log(ACTIVE_ABOVE))
+    rows: list[dict[str, Any]] = []
+    for axis, (source, (values, n_seeds)) in zip(axes[0], logs.items(), strict=True):
+        objective, _, k = _cell(source)
+        counts = np.histogram(values, edges)[0] / n_seeds
+        colour = BLACK if k == 1 else OBJECTIVE_COLOURS[objective]
+        axis.bar(edges[:-1], counts, np.diff(edges), align="edge", color=colour, edgecolor="white", linewidth=0.5)
+        axis.axvline(threshold, color=GREEN, linewidth=1.4)
+        axis.annotate(
+            "log 0.01",
+            (threshold, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(4, -9),
+            textcoords="offset points",
+            fontsize=8,
+            color=GREEN,
+        )
+        active = float((values > threshold).sum()) / n_seeds
+        axis.set_title(f"{objective.upper()} k={k}: {active:.1f} active of {len(values) // n_seeds}", loc="left")
+        axis.set_xlabel("log A$_u$ (natural log)")
+        rows += [
+            {"source": source, "log_variance_low": float(low), "log_variance_high": float(high), "units": float(count)}
+            for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
+        ]
+    axes[0, 0].set_ylabel("units (mean over seeds)")
+    return Drawing(figure, rows)
+
+
+def _log_activity(path: Path) -> tuple[Any, int]:
+    """log A_u of the first layer over all seeds, and the number of seeds; a variance of zero is put at 1e-12."""
+    import numpy as np
+
+    table = read_table(path)
+    table = table[table["layer"] == 1]
+    return np.log(np.maximum(table["variance"].to_numpy(), 1e-12)), table["seed"].nunique()
+
+
+MODEL_LOOKS = (("mixture", BLUE, "o"), ("bernoulli", VERMILION, "s"), ("linear-gaussian", GREEN, "^"))
+
+
+def draw_exact_gap(inputs: Inputs, settings: PageSettings) -> Drawing:
+    """How far L_k lies below the exact log p(x), against k, with its Monte Carlo error and the first-order bias."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(4.8, 3.4), layout="constrained")
+    looks = {name: (colour, marker) for name, colour, marker in MODEL_LOOKS}
+    rows: list[dict[str, Any]] = []
+    for source in inputs.sources("metrics.json"):
+        model = source.rpartition("/")[2]
+        metrics = inputs.json(source, "metrics.json")
+        colour, marker = looks.get(model, (BLACK, "D"))
+        exact = metrics["log_px_nats"]["value"]
+        points = [(k, metrics[f"bound_k{k}_nats"]) for k in BOUND_KS if f"bound_k{k}_nats" in metrics]
+        for k, bound in points:
+            gap, error = exact - bound["value"], 1.96 * (bound.get("stderr") or 0.0)
+            bias = abs(bound.get("bias_first_order") or 0.0)
+            rows.append({"model": model, "k": k, "gap_nats": gap, "error_95_nats": error, "first_order_gap_nats": bias})
+        mine = [row for row in rows if row["model"] == model]
+        predicted = [(row["k"], row["first_order_gap_nats"]) for row in mine if row["first_order_gap_nats"] > 0]
+        if predicted:
+            axis.plot(*zip(*predicted, strict=True), color=colour, linewidth=0.9, linestyle=":")
+        shift = 1 + 0.06 * (list(looks).index(model) - 1) if model in looks else 1.0
+        axis.errorbar(
+            [row["k"] * shift for row in mine],
+            [row["gap_nats"] for row in mine],
+            [row["error_95_nats"] for row in mine],
+            color=colour,
+            marker=marker,
+            markersize=5,
+            capsize=2,
+            linestyle="none",
+            label=model,
+        )
+    positive = [row["gap_nats"] for row in rows if row["gap_nats"] > 0]
+    axis.set_xscale("log")
+    axis.set_yscale("symlog", linthresh=max(1e-4, min(positive, default=1e-3)))
+    axis.axhline(0, color="#777777", linewidth=0.8)
+    axis.plot([], [], color="#555555", linewidth=0.9, linestyle=":", label="first-order prediction")
+    axis.set_xlabel("importance samples k")
+    axis.set_ylabel("exact log p(x) − L$_k$ (nats)")
+    axis.legend()
+    return Drawing(figure, rows)
+
+
+def draw_probe_rows(inputs: Inputs, settings: PageSettings) -> Drawing:
+    """Accuracy of the probe on each row's features, with all labels and with few, each with its 95 % interval."""
+    import matplotlib.pyplot as plt
+
+    sources = [source for source in inputs.sources("metrics.json") if not source.endswith("/comparisons")]
+    names = [probe_row_title(source.rpartition("/")[2]) for source in sources]
+    panels = (("accuracy_full", "all labels", BLUE), ("accuracy_few", "few labels", ORANGE))
+    figure, axes = plt.subplots(1, 2, figsize=(7.2, 0.9 + 0.3 * len(sources)), sharey=True, layout="constrained")
+    rows: list[dict[str, Any]] = []
+    for axis, (metric, title, colour) in zip(axes, panels, strict=True):
+        for place, (source, name) in enumerate(zip(sources, names, strict=True)):
+            document = inputs.json(source, "metrics.json")
+            if metric not in document:
+                continue
+            value, interval = measured(document[metric])
+            low, high = (interval.low, interval.high) if interval else (value, value)
+            dear = source.endswith(("/dcgan", "/random"))
+            axis.errorbar(
+                100 * value,
+                place,
+                xerr=[[100 * (value - low)], [100 * (high - value)]],
+                color=colour,
+                marker="o",
+                markersize=6 if dear else 5,
+                markerfacecolor=colour if dear else "white",
+                capsize=2,
+            )
+            labels = document[metric].get("labels_per_class")
+            title = f"{labels} labels per class" if labels and metric == "accuracy_few" else title
+            rows.append({"row": name, "labels": title, "accuracy": value, "low": low, "high": high})
+        axis.set_title(title, loc="left")
+        axis.set_xlabel("accuracy (%)")
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].invert_yaxis()
+    return Drawing(figure, rows)

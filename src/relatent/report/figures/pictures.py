@@ -1,0 +1,198 @@
+"""Figures made of images: samples, interpolation, clusters of near-duplicates."""
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relatent.config.report import PageSettings
+from relatent.errors import DataIntegrityError
+from relatent.report.figures.inputs import Inputs
+from relatent.report.figures.style import Drawing, bare
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+
+GAP = 0.12  # between images, in image sides
+
+
+def read_images(path: Path, dimensions: int = 4) -> "np.ndarray":
+    """A uint8 array of images, (…, channel, height, width), memory-mapped.
+
+    Raises:
+        DataIntegrityError: another kind of array.
+    """
+    import numpy as np
+
+    images = np.load(path, mmap_mode="r", allow_pickle=False)
+    if images.dtype != np.uint8 or images.ndim != dimensions:
+        raise DataIntegrityError(
+            f"{path}: {images.dtype} {images.shape} where uint8 images are expected; make it again"
+        )
+    return images
+
+
+def mosaic(images: "np.ndarray", columns: int) -> "np.ndarray":
+    """Images (n, channel, height, width) side by side, white between them: (H, W) grey or (H, W, 3), uint8."""
+    import numpy as np
+
+    n, channels, height, width = images.shape
+    gap = max(1, round(GAP * height))
+    rows = -(-n // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), 255, np.uint8)
+    for index in range(n):
+        top, left = index // columns * (height + gap), index % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = images[index].transpose(1, 2, 0)
+    return sheet[..., 0] if channels == 1 else sheet
+
+
+def show_mosaic(axes: "Axes", images: "np.ndarray", columns: int, title: str) -> None:
+    """One panel of images."""
+    axes.imshow(mosaic(images, columns), vmin=0, vmax=255)
+    axes.set_title(title, loc="left")
+    bare(axes)
+
+
+def image_rows(
+    panel: str, array: Path, images: "np.ndarray", indices: Sequence[Any], columns: int
+) -> list[dict[str, Any]]:
+    """What is shown where: one row per image, with its mean grey level and the start of its sha256."""
+    return [
+        {
+            "panel": panel,
+            "row": place // columns,
+            "column": place % columns,
+            "array": array.as_posix(),
+            "index": index,
+            "mean": float(image.mean()),
+            "sha256": hashlib.sha256(image.tobytes()).hexdigest()[:16],
+        }
+        for place, (index, image) in enumerate(zip(indices, images, strict=True))
+    ]
+
+
+def draw_density_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
+    """Burda et al. 2016, Fig. 3: VAE left, IWAE right, one layer above two; Bernoulli means of prior samples."""
+    import matplotlib.pyplot as plt
+
+    columns = 10
+    places = {source: _density_place(source) for source in inputs.sources("samples.npy")}
+    depths = sorted({depth for depth, _ in places.values()})
+    objectives = sorted({objective for _, objective in places.values()}, reverse=True)
+    size = (3.4 * len(objectives), 3.55 * len(depths))
+    figure, axes = plt.subplots(len(depths), len(objectives), figsize=size, squeeze=False, layout="constrained")
+    for panel in axes.flat:
+        panel.set_visible(False)
+    rows: list[dict[str, Any]] = []
+    for source, (depth, objective) in places.items():
+        path = inputs.file(source, "samples.npy")
+        images = read_images(path)[: columns * columns]
+        panel = axes[depths.index(depth), objectives.index(objective)]
+        panel.set_visible(True)
+        title = f"{objective}, {depth} stochastic layer{'s' if depth > 1 else ''}"
+        show_mosaic(panel, images, columns, title)
+        rows += image_rows(title, path, images, range(len(images)), columns)
+    return Drawing(figure, rows)
+
+
+def _density_place(source: str) -> tuple[int, str]:
+    objective, layers, k = source.rpartition("/")[2].split("-")[:3]
+    return int(layers[1:]), f"{objective.upper()} k={k[1:]}"
+
+
+def draw_gan_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
+    """Radford et al. 2016, Figs 2 and 3: samples after the first epoch and at the end, in the order they were drawn."""
+    import matplotlib.pyplot as plt
+
+    columns = 8
+    sources = inputs.sources("samples.npy")
+    panels = [(source, name) for source in sources for name in ("early.npy", "samples.npy") if inputs.has(source, name)]
+    across = 2
+    down = -(-len(panels) // across)
+    figure, axes = plt.subplots(down, across, figsize=(3.5 * across, 3.7 * down), squeeze=False, layout="constrained")
+    for axis in axes.flat[len(panels) :]:
+        axis.set_visible(False)
+    rows: list[dict[str, Any]] = []
+    for axis, (source, name) in zip(axes.flat, panels, strict=False):
+        path = inputs.file(source, name)
+        images = read_images(path)[: columns * columns]
+        title = "after 1 epoch" if name == "early.npy" else "at the end"
+        if len(sources) > 1:
+            title = f"{source.partition('/')[2]}, {title}"
+        show_mosaic(axis, images, columns, title)
+        rows += image_rows(title, path, images, range(len(images)), columns)
+    return Drawing(figure, rows)
+
+
+def draw_interpolation(inputs: Inputs, settings: PageSettings) -> Drawing:
+    """Radford et al. 2016, Fig. 4: straight paths between random z, one per row."""
+    import matplotlib.pyplot as plt
+
+    sources = inputs.sources("interpolation.npy")
+    arrays = {source: read_images(inputs.file(source, "interpolation.npy"), dimensions=5) for source in sources}
+    shapes = [(min(len(a), 6), a.shape[1]) for a in arrays.values()]
+    figure, axes = plt.subplots(
+        len(sources),
+        1,
+        figsize=(0.62 * max(steps for _, steps in shapes), 0.3 + sum(0.66 * rows + 0.35 for rows, _ in shapes)),
+        height_ratios=[rows for rows, _ in shapes],
+        squeeze=False,
+        layout="constrained",
+    )
+    rows: list[dict[str, Any]] = []
+    for axis, (source, array), (shown, steps) in zip(axes.flat, arrays.items(), shapes, strict=True):
+        images = array[:shown].reshape(shown * steps, *array.shape[2:])
+        title = source.partition("/")[2]
+        show_mosaic(axis, images, steps, title)
+        places = [f"{index // steps}:{index % steps}" for index in range(len(images))]
+        rows += image_rows(title, inputs.file(source, "interpolation.npy"), images, places, steps)
+    return Drawing(figure, rows)
+
+
+CLUSTERS_SHOWN, MEMBERS_SHOWN = 8, 8
+
+
+def draw_duplicates(inputs: Inputs, settings: PageSettings) -> Drawing:
+    """The largest clusters of equal codes, the kept image first in each row."""
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    sources = inputs.sources("clusters.csv")
+    figure, axes = plt.subplots(1, len(sources), figsize=(3.6 * len(sources), 3.8), squeeze=False, layout="constrained")
+    rows: list[dict[str, Any]] = []
+    for axis, source in zip(axes.flat, sources, strict=True):
+        dataset = source.rpartition("/")[2]
+        path = inputs.file(f"prepared/{dataset}", "train_images.npy")
+        images = read_images(path)
+        clusters = largest_clusters(inputs.file(source, "clusters.csv"), CLUSTERS_SHOWN)
+        if not clusters:
+            axis.text(0.5, 0.5, "no near-duplicates", ha="center", va="center")
+            axis.set_title(dataset, loc="left")
+            bare(axis)
+            rows += [{**dict.fromkeys(IMAGE_COLUMNS, ""), "panel": dataset}]
+            continue
+        width = min(MEMBERS_SHOWN, max(len(members) for members in clusters))
+        sheet = np.full((len(clusters) * width, *images.shape[1:]), 255, np.uint8)
+        for row, members in enumerate(clusters):
+            shown = members[:width]
+            sheet[row * width : row * width + len(shown)] = images[shown]
+            marks = image_rows(dataset, path, images[shown], shown, width)
+            rows += [{**mark, "row": row} for mark in marks]
+        show_mosaic(axis, sheet, width, f"{dataset}: the {len(clusters)} largest clusters")
+        axis.set_xlabel("kept image first, then removed ones")
+    return Drawing(figure, rows)
+
+
+IMAGE_COLUMNS = ("panel", "row", "column", "array", "index", "mean", "sha256")
+
+
+def largest_clusters(path: Path, most: int) -> list[list[int]]:
+    """Members of the largest clusters of at least two images, lowest index (the kept one) first."""
+    members: dict[int, list[int]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            members.setdefault(int(row["cluster"]), []).append(int(row["index"]))
+    several = [sorted(indices) for indices in members.values() if len(indices) > 1]
+    return sorted(several, key=lambda indices: (-len(indices), indices[0]))[:most]

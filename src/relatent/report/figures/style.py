@@ -1,0 +1,102 @@
+"""One look for all figures, and files that are equal byte for byte where the data are equal."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from relatent.ledger.files import atomic_path, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito 2008: told apart with any common colour blindness, and in grey by their lightness.
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+OBJECTIVE_COLOURS = {"vae": BLUE, "iwae": VERMILION}
+K_STYLES = {1: "-", 5: "--", 50: ":"}
+
+RC: dict[Any, Any] = {
+    "figure.dpi": 100,
+    "savefig.dpi": 160,
+    "figure.facecolor": "white",
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same letters
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.3,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "relatent",
+    "path.simplify": True,
+    "image.interpolation": "nearest",
+    "image.cmap": "gray",
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A drawn figure and the numbers behind it, one row per mark."""
+
+    figure: "Figure"
+    rows: Sequence[Mapping[str, Any]]
+
+
+@contextmanager
+def drawing_style() -> Iterator[None]:
+    """matplotlib set up for our figures: no window, our fonts and colours, nothing of the user's own."""
+    import matplotlib
+
+    matplotlib.use("Agg", force=True)
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RC)
+        yield
+
+
+def save_drawing(drawing: Drawing, png: Path, pdf: Path, table: Path, footer: str) -> None:
+    """Write a drawing as PNG and PDF without dates, and the numbers behind it as CSV.
+
+    Args:
+        footer: what the numbers were made with, in small print below the figure.
+    """
+    import matplotlib.pyplot as plt
+
+    figure = drawing.figure
+    figure.text(0.5, -0.005, footer, ha="center", va="top", fontsize=7, color="#555555")
+    for path, metadata in ((png, {"Software": None}), (pdf, {"CreationDate": None, "Creator": None, "Producer": None})):
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, bbox_inches="tight", pad_inches=0.08, metadata=metadata)
+    plt.close(figure)
+    write_text(table, rows_csv(drawing.rows))
+
+
+def rows_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV; floats with nine digits."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(rows[0])
+    for row in rows:
+        writer.writerow(f"{value:.9g}" if isinstance(value, float) else value for value in row.values())
+    return text.getvalue()
+
+
+def bare(axes: "Axes") -> None:
+    """No ticks, spines or grid: for pictures."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
