@@ -45,8 +45,8 @@ class Toy:
         return {
             line.split()[-1].rstrip(":")
             for line in done.stdout.splitlines() + done.stderr.splitlines()
-            if line.startswith(("rule ", "localrule "))
-        } - {"all"}
+            if line.startswith(("rule ", "localrule ")) and not line.split()[-1].startswith(("all", "phase_"))
+        }
 
     def repro(self, *arguments: str, check: bool = True) -> set[str]:
         """`dvc repro`; the stages it ran."""

@@ -21,7 +21,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         value = read_json(path)["nll_nats"]["value"]
         cell = path.parent.name
         receipt = path.with_name("receipt.json").as_posix()
-        lines.append(f"k=1,{cell} NLL,84.5,{value:.4f},nats,not comparable,evaluate_nll/digits/{cell}#nll_nats,{receipt}")
+        cell_id = f"evaluate_nll/digits/{cell}#nll_nats"
+        lines.append(f"k=1,{cell} NLL,84.5,{value:.4f},nats,not comparable,{cell_id},{receipt}")
     write_text(job.outputs["csv"], "\n".join(lines) + "\n")
     write_text(job.outputs["md"], "\n".join(f"| {line.replace(',', ' | ')} |" for line in lines) + "\n")
     job.finish()
