@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     job = parser.parse(argv)
 
     import numpy as np
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     seeds: list[int] = []
     determinism: dict[str, object] = {}

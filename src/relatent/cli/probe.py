@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = job.settings
 
     import numpy as np
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     from relatent.data.streams import stream
     from relatent.probe import protocols

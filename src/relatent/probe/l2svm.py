@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -11,8 +12,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from relatent.probe.gram import GramSpace
 from relatent.probe.newton import Array
-from relatent.probe.spaces import Answer, GramSpace, PrimalSpace, Rows
+from relatent.probe.primal import PrimalSpace
+from relatent.probe.rows import Answer, Rows
 
 
 class L2SVM(ClassifierMixin, BaseEstimator):
@@ -43,7 +46,7 @@ class L2SVM(ClassifierMixin, BaseEstimator):
         self.C = C
         self.tol = tol
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: Any, y: ArrayLike) -> Self:
         """Fit to rows X, (row, feature), finite numbers, and their labels y, (row,).
 
         Raises:
@@ -76,14 +79,14 @@ class L2SVM(ClassifierMixin, BaseEstimator):
             )
         return self
 
-    def decision_function(self, X: ArrayLike) -> Array:
+    def decision_function(self, X: Any) -> Array:
         """w x + b of each row: (row, class), or (row,) for two classes, positive for the second."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False, order="C")
         scores = Rows(X).scores(np.column_stack([self.coef_, self.intercept_])).T
         return scores[:, 0] if len(self.classes_) == 2 else scores
 
-    def predict(self, X: ArrayLike) -> np.ndarray:
+    def predict(self, X: Any) -> np.ndarray:
         """The label of the largest score; the lower label on a tie."""
         scores = self.decision_function(X)
         return self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
@@ -136,6 +139,6 @@ def class_signs(codes: Array, n_classes: int) -> Array:
     return np.stack([np.where(codes == index, 1.0, -1.0) for index in classes])
 
 
-def _check_C(C: float) -> None:
-    if not (np.isscalar(C) and np.isreal(C) and 0 < C < np.inf):
+def _check_C(C: Any) -> None:
+    if not (isinstance(C, Real) and 0 < float(C) < np.inf):
         raise ValueError(f"C must be a positive, finite number, got {C!r}")

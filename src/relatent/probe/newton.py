@@ -7,9 +7,11 @@ independent problems over the same rows; they are solved together because their 
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.floating]
+NEWTON_STEPS = 100
+CG_STEPS = 200
+
+Array = np.ndarray
 Operator = Callable[..., Array]
 Metric = Callable[[Array], Array]
 
@@ -104,3 +106,31 @@ def exact_step(
 def _dots(left: Array, right: Array) -> Array:
     """Inner product of each class's pair of rows, in float64."""
     return np.einsum("cn,cn->c", left, right, dtype=np.float64)
+
+
+def cg_tolerance(size: Array, objective: Array, lowest: float) -> Array:
+    """How well to solve for a Newton step: roughly when far from the optimum, better and better near it."""
+    return np.clip(np.sqrt(size / np.maximum(objective, 1e-300)), lowest, 0.03)
+
+
+class Watch:
+    """Says which classes are still worth a Newton step: not at their goal, nor where rounding lets them go no lower."""
+
+    def __init__(self, classes: int) -> None:
+        self.objective = np.full(classes, np.inf)
+        self.size = np.full(classes, np.inf)
+        self.stalls = np.zeros(classes, int)
+        self.done = np.zeros(classes, bool)
+
+    def going(self, objective: Array, size: Array, tol: float) -> Array:
+        """Indices of the classes to go on with.
+
+        Args:
+            objective, size: (class,), P and |grad P|^2 now.
+            tol: size, relative to the objective, that is enough.
+        """
+        lower = (objective < self.objective * (1 - 1e-12)) | (size < 0.25 * self.size)
+        self.stalls = np.where(lower, 0, self.stalls + 1)
+        self.objective, self.size = np.minimum(objective, self.objective), np.minimum(size, self.size)
+        self.done |= (size <= tol * objective) | (self.stalls >= 2)
+        return np.flatnonzero(~self.done)
