@@ -13,6 +13,8 @@ def configure_torch(threads: int) -> dict[str, Any]:
     """
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
+    # Or deterministic mode fills every new tensor with NaN first: a pass over memory that decides no bits of ours.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     return {"deterministic_algorithms": True, "tf32": False}
