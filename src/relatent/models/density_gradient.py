@@ -122,21 +122,19 @@ class _Nets:
         return self._hidden_backward(name, kept.hidden1, kept.hidden2, inputs, d_hidden2, inputs_too)
 
     def bernoulli_forward(self, name: str, x: Tensor, z1: Tensor) -> _BernoulliPass:
-        """x.l = h.(W'x) + b.x; softplus(l) = max(l, 0) - log max(p, 1 - p), p = sigmoid(l), as in `softplus_sum`."""
+        """x.l - softplus(l), with softplus(l) = max(l, 0) - log max(p, 1 - p) and p = sigmoid(l), as `softplus_sum`."""
         hidden1 = self._tanh(f"{name}.hidden1", z1)
         hidden2 = self._tanh(f"{name}.hidden2", hidden1)
-        images, pixels = x.shape
-        x_dot_logits = (
-            hidden2.view(-1, images, hidden2.shape[-1]) * (x @ self.parameters[f"{name}.logits.weight"])
-        ).sum(-1)
-        x_dot_logits += x @ self.parameters[f"{name}.logits.bias"]
         logits = self._linear(f"{name}.logits", hidden2)
         means = torch.sigmoid(logits)
-        group = group_size(pixels)
-        factors = 1 - means
+        images, pixels = x.shape
+        log_density = (x * logits.view(-1, images, pixels)).sum(-1)
+        log_density -= logits.clamp_(min=0).sum(-1).view(-1, images)
+        factors = torch.sub(1, means, out=logits)
         torch.maximum(means, factors, out=factors)
-        softplus = logits.clamp_(min=0).sum(-1) - factors.view(-1, pixels // group, group).prod(-1).log_().sum(-1)
-        return _BernoulliPass(hidden1, hidden2, means, x_dot_logits - softplus.view(-1, images))
+        products = factors.view(-1, pixels // group_size(pixels), group_size(pixels)).prod(-1)
+        log_density += products.log_().sum(-1).view(-1, images)
+        return _BernoulliPass(hidden1, hidden2, means, log_density)
 
     def bernoulli_backward(
         self, name: str, kept: _BernoulliPass, x: Tensor, z1: Tensor, coefficients: Tensor

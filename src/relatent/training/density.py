@@ -238,7 +238,7 @@ class Trainer:
         """Whether the last step was the last of a stage."""
         return self.step in self.ends
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def advance(self) -> float:
         """One step; returns the mean bound of its images, nats."""
         stage = int(np.searchsorted(self.ends, self.step, side="right"))
