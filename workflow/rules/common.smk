@@ -1,12 +1,14 @@
 # What the rules of every phase use: the checked study, settings as JSON, closed sets of wildcards.
 import re
 
+from relatent.config.registry import load_registry
+
 
 def checked_study():
     """The study of this run, or exit 2 with one line per wrong key."""
     where = ", ".join(workflow.configfiles) or "--config"
     try:
-        return study_from(config, where, registry_names())
+        return study_from(config, where, load_registry().names())
     except RelatentError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
