@@ -1,5 +1,5 @@
 # Samples: of density models (sample_density.smk) and of GANs, with the measures of a GAN's samples.
-from relatent.config.sample import gan_sample_settings
+from relatent.config.sample import gan_sample_settings, nearest_neighbour_settings
 
 SAMPLE = "results/{study}/sample/{cell}"
 SAMPLE_GAN_FILES = (
@@ -72,6 +72,58 @@ rule sample_gan:
         " --metrics {output.metrics} --receipt {output.receipt} > {log} 2>&1"
 
 
+def nearest_neighbour_job_settings(wildcards):
+    return settings_json(
+        nearest_neighbour_settings(STUDY.sample, STUDY.gan, wildcards.cell)
+    )
+
+
+def nearest_neighbour_prepared(wildcards):
+    folder = f"data/prepared/{gan_dataset(wildcards)}"
+    return [
+        f"{folder}/{split}_{kind}.npy"
+        for split in ("train", "test")
+        for kind in ("images", "labels")
+    ]
+
+
+def nearest_neighbour_receipts(wildcards):
+    return [
+        f"data/prepared/{gan_dataset(wildcards)}/receipt.json",
+        f"results/{STUDY.study}/train_gan/{wildcards.cell}/receipt.json",
+    ]
+
+
+rule nearest_neighbour:
+    input:
+        model=f"{GAN}/model.safetensors",
+        prepared=nearest_neighbour_prepared,  # train images and labels, test images and labels
+        receipts=nearest_neighbour_receipts,
+    output:
+        metrics=f"{SAMPLE}/nearest_neighbour/metrics.json",
+        receipt=f"{SAMPLE}/nearest_neighbour/receipt.json",
+    log:
+        "logs/{study}/nearest_neighbour/{cell}.log",
+    benchmark:
+        "logs/{study}/nearest_neighbour/{cell}.tsv"
+    wildcard_constraints:
+        cell=one_of(STUDY.sample.nearest_neighbour),
+    conda:
+        "../envs/relatent.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        settings=nearest_neighbour_job_settings,
+        code=code_digest("relatent.cli.nearest_neighbour"),
+    shell:
+        "python -m relatent.cli.nearest_neighbour --cell {wildcards.cell} --settings {params.settings:q}"
+        " --model {input.model}"
+        " --train-images {input.prepared[0]} --train-labels {input.prepared[1]}"
+        " --test-images {input.prepared[2]} --test-labels {input.prepared[3]} --receipts {input.receipts}"
+        " --metrics {output.metrics} --receipt {output.receipt} > {log} 2>&1"
+
+
 rule phase_sample:
     input:
         sample_density_files(),
@@ -79,4 +131,9 @@ rule phase_sample:
             f"results/{STUDY.study}/sample/{cell}/{file}"
             for cell in STUDY.sample.gan_cells()
             for file in SAMPLE_GAN_FILES
+        ],
+        [
+            f"results/{STUDY.study}/sample/{cell}/nearest_neighbour/{file}"
+            for cell in STUDY.sample.nearest_neighbour
+            for file in ("metrics.json", "receipt.json")
         ],

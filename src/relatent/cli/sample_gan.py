@@ -2,6 +2,8 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +11,11 @@ from relatent.cli.job import Job, JobParser, run
 from relatent.config.sample import GanSampleSettings
 from relatent.errors import DataIntegrityError
 from relatent.ledger.files import atomic_path, write_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from relatent.models.dcgan import Generator
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -37,8 +44,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     train = np.load(job.inputs["train_images"], mmap_mode="r")
     kept = np.load(job.inputs["kept"]) if "kept" in job.inputs else np.arange(len(train))
     heldout = np.load(job.inputs["heldout_images"], mmap_mode="r")
-    generator = _generator(job, "model", "generator.", train.shape[1])
-    early = _generator(job, "early_model", "", train.shape[1])
+    shape = (settings.net, train.shape[1], settings.batch_norm_eps)
+    generator = trained_generator(job.inputs["model"], "generator.", *shape)
+    early = trained_generator(job.inputs["early_model"], "", *shape)
     net = generator.net
 
     def z_of(purpose: str, count: int) -> torch.Tensor:
@@ -69,25 +77,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     job.finish(seeds=[settings.seed], threads=settings.threads, determinism=determinism)
 
 
-def _generator(job: Job[GanSampleSettings], name: str, part: str, channels: int):  # type: ignore[no-untyped-def]
+def trained_generator(path: Path, part: str, name: str, channels: int, eps: float) -> "Generator":
+    """A generator from its weights, in eval mode; `part` is "generator.", or empty for the first early one.
+
+    Raises:
+        DataIntegrityError: they are of another net.
+    """
     from safetensors.torch import load_file
 
     from relatent.models.dcgan import build_generator, load_part
 
-    path = job.inputs[name]
     try:
         tensors = load_file(path)
-        if not part:  # early generators are kept by epoch: take the first
+        if not part:
             epochs = sorted({key.partition(".")[0] for key in tensors}, key=lambda key: int(key.removeprefix("epoch")))
             part = f"{epochs[0]}.generator."
-        generator = build_generator(job.settings.net, channels, job.settings.batch_norm_eps)
+        generator = build_generator(name, channels, eps)
         load_part(generator, tensors, part)
     except (ValueError, IndexError) as error:
         raise DataIntegrityError(f"{path}: {error}. It was not made by train_gan with these settings.") from None
     return generator.eval()
 
 
-def _write_array(job: Job[GanSampleSettings], name: str, images) -> None:  # type: ignore[no-untyped-def]
+def _write_array(job: Job[GanSampleSettings], name: str, images: "Tensor") -> None:
     with atomic_path(job.outputs[name]) as temporary:
         np.save(temporary, images.contiguous().numpy())
 

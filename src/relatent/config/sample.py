@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from relatent.config.base import Settings
-from relatent.config.gan import NET_NAMES, GanSection
+from relatent.config.gan import CONDITIONAL_NETS, NET_NAMES, GanSection
 
 
 class SampleSettings(Settings):
@@ -24,12 +24,22 @@ class SampleSection(SampleSettings):
     """The sample section of a study: trained cells to sample from, and the settings they share."""
 
     run: list[str] = Field(default=[], description="cells of density or gan, as written there")
+    nearest_neighbour: list[str] = Field(default=[], description="conditional gan cells that train a 1-NN classifier")
+    nn_samples: list[int] = Field(default=[50_000], description="samples the classifier is trained on")
 
     @model_validator(mode="after")
     def _cells_make_sense(self) -> "SampleSection":
-        twice = [cell for cell, count in Counter(self.run).items() if count > 1]
-        if twice:
-            raise ValueError(f"run lists {', '.join(twice)} twice; name each cell once")
+        for key, cells in (("run", self.run), ("nearest_neighbour", self.nearest_neighbour)):
+            twice = [cell for cell, count in Counter(cells).items() if count > 1]
+            if twice:
+                raise ValueError(f"{key} lists {', '.join(twice)} twice; name each cell once")
+        if not self.nn_samples or min(self.nn_samples) < 1 or len(set(self.nn_samples)) < len(self.nn_samples):
+            raise ValueError("nn_samples must hold different numbers, 1 at least")
+        for cell in self.nearest_neighbour:
+            if not cell.partition("/")[2].startswith(CONDITIONAL_NETS):
+                raise ValueError(
+                    f"{cell}: only a conditional net ({', '.join(CONDITIONAL_NETS)}) can train a classifier"
+                )
         for cell in self.run:
             if cell.count("/") != 1:
                 raise ValueError(f"{cell}: a cell is <dataset>/<name>, such as digits32/svhn32-w16")
@@ -60,6 +70,30 @@ class GanSampleSettings(SampleSettings):
     net: str
     z_prior: Literal["uniform", "normal"]
     batch_norm_eps: float
+
+
+class NearestNeighbourSettings(Settings):
+    """One cell's settings of the 1-NN classifier trained on samples."""
+
+    nn_samples: list[int]
+    seed: int
+    threads: int
+    net: str
+    z_prior: Literal["uniform", "normal"]
+    batch_norm_eps: float
+
+
+def nearest_neighbour_settings(sample: SampleSection, gan: GanSection, cell: str) -> NearestNeighbourSettings:
+    """The resolved settings of one cell of `nearest_neighbour`."""
+    trained = gan.settings_of(cell)
+    return NearestNeighbourSettings(
+        nn_samples=sorted(sample.nn_samples),
+        seed=sample.seed,
+        threads=sample.threads,
+        net=trained.net,
+        z_prior=trained.z_prior,
+        batch_norm_eps=trained.batch_norm_eps,
+    )
 
 
 def gan_sample_settings(sample: SampleSection, gan: GanSection, cell: str) -> GanSampleSettings:
