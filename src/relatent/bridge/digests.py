@@ -8,7 +8,7 @@ resolves them. The other stages read their own entry as `params`, so dvc.yaml it
 import re
 from collections.abc import Iterable, Sequence
 
-from relatent.bridge.graph import StudyPlace, expand, rule_texts
+from relatent.bridge.graph import StudyPlace, expand, rule_text
 from relatent.bridge.render import DATA_DIGESTS, Stage, data_stages, data_studies, study_stages
 from relatent.errors import ConfigError
 from relatent.ledger.code import code_digest
@@ -28,11 +28,10 @@ def digests_for(path: str) -> dict[str, dict[str, str]]:
 
 def stage_digests(stages: Iterable[Stage]) -> dict[str, dict[str, str]]:
     """Per stage its `code`, `rules`, `files` and `settings`, 16 hex digits each."""
-    texts = rule_texts()
     return {
         stage.name: {
             "code": _short({module: code_digest(module) for module in modules_of(stage)}),
-            "rules": _short(sorted({significant(texts.get(rule, "")) for rule in stage.rules})),
+            "rules": _short(sorted({significant(rule_text(rule)) for rule in stage.rules})),
             "files": _short({"deps": stage.deps, "outs": stage.outs}),
             "settings": _short(sorted(job.work() for job in stage.jobs)),
         }

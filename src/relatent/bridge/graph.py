@@ -7,6 +7,7 @@ interface gives jobs only through private attributes. A test on a toy and one on
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from relatent.bridge.programs import run_program
@@ -15,6 +16,7 @@ from relatent.ledger.jobs import PlannedJob, phase_of
 
 DEMO = "demo"  # what `snakemake` and `dvc repro` make when nothing is said
 RULES = Path("workflow/rules")
+RULE_LINE = r"^\s*(?:rule|checkpoint|use\s+rule\s+\w+\s+as)\s+(\w+)\b"
 
 
 @dataclass(frozen=True)
@@ -61,19 +63,27 @@ def study_place(name: str) -> StudyPlace:
 
 def phase_targets() -> list[str]:
     """Names of the phony rules `phase_<name>`, from the text of the rules."""
-    return sorted(name for name in rule_texts() if name.startswith("phase_"))
+    found = {name for text in _rules_files().values() for name in re.findall(RULE_LINE, text, flags=re.MULTILINE)}
+    return sorted(name for name in found if name.startswith("phase_"))
 
 
-def rule_texts() -> dict[str, str]:
-    """Each rule's file, as text: the file that says all a rule depends on besides its inputs and code."""
-    texts = {}
-    for path in sorted(RULES.glob("*.smk")):
-        text = path.read_text(encoding="utf-8")
-        for name in re.findall(r"^\s*(?:rule|checkpoint)\s+(\w+)\s*:", text, flags=re.MULTILINE):
-            texts[name] = text
-        for name in re.findall(r"^\s*use\s+rule\s+\w+\s+as\s+(\w+)", text, flags=re.MULTILINE):
-            texts[name] = text
-    return texts
+def rule_text(rule: str) -> str:
+    """Text of the file that a rule is written in: all that it depends on besides its inputs and its code.
+
+    A rule named at run time, `name: f"fetch_{DATASET}"`, is found by the pattern of its name. "" if there is none.
+    """
+    for text in _rules_files().values():
+        if rule in re.findall(RULE_LINE, text, flags=re.MULTILINE):
+            return text
+        for name in re.findall(r"^\s*name:\s*f?[\"']([^\"']+)[\"']", text, flags=re.MULTILINE):
+            if re.fullmatch(r"\w+".join(re.escape(part) for part in re.split(r"\{[^}]*\}", name)), rule):
+                return text
+    return ""
+
+
+@cache
+def _rules_files() -> dict[str, str]:
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted(RULES.glob("*.smk"))}
 
 
 def expand(study: StudyPlace, targets: Sequence[str] = (), *, force: bool = True) -> list[PlannedJob]:

@@ -1,0 +1,170 @@
+"""The chain behind one number of a table: cell, metric, evaluation, weights, prepared data, raw files."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from relatent.cli.job import run
+from relatent.errors import ConfigError, DataIntegrityError, RelatentError
+from relatent.ledger.code import code_digest
+from relatent.ledger.environment import environments_folder
+from relatent.ledger.files import read_json
+from relatent.ledger.lineage import Cell, ReceiptBook, Step, find_cell, metrics_behind, read_table, state_of, table_path
+from relatent.ledger.receipts import FileRecord, Receipt
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the chain; every file on it is hashed against its receipt, and exit is 1 if one was changed."""
+    parser = argparse.ArgumentParser(prog="relatent why", description=__doc__)
+    parser.add_argument("study")
+    parser.add_argument("table", help="e.g. iwae_table1_digits")
+    parser.add_argument("row", help='e.g. "L1 k=50"; as printed in the table')
+    parser.add_argument("column", help='e.g. "IWAE NLL"')
+    asked = parser.parse_args(argv)
+    path = table_path(asked.study, asked.table)
+    cell = find_cell(read_table(path), asked.row, asked.column)
+    book = ReceiptBook.of_study(asked.study)
+    print("\n".join(_heading(asked.study, cell)))
+    table_receipt = path.with_suffix(".receipt.json")
+    changed = list(_files(book, table_receipt.as_posix(), path.as_posix()))
+    for receipt in cell.receipts:
+        print()
+        print("\n".join(_metric_lines(cell, book.receipts[receipt]) if receipt in book.receipts else ()))
+        for line, record in _lines(book.chain(receipt), "", set()):
+            print(line)
+            if record is not None and _state(record) == "CHANGED":
+                changed.append(record.path)
+    if changed:
+        names = ", ".join(dict.fromkeys(changed))
+        raise DataIntegrityError(
+            f"\n{names}: not as the receipt says; this number cannot be trusted. Remove and run `snakemake` again."
+        )
+
+
+def _heading(study: str, cell: Cell) -> Iterator[str]:
+    values = cell.values
+    yield f"{study} · {cell.table} · {values['row']} · {values['column']}"
+    if values["ours"]:
+        span = (
+            f" (95 % {values['ours_low']} … {values['ours_high']}, {values['interval']})" if _has_span(values) else ""
+        )
+        yield f"  ours   {values['ours']} {values.get('unit', '')}{span}"
+    else:
+        yield f"  ours   {values.get('verdict') or 'no number'}"
+    if values.get("paper"):
+        yield f"  paper  {values['paper']} {values.get('unit', '')}"
+    for key in ("verdict", "effort", "data", "preset", "cell_id"):
+        if values.get(key):
+            yield f"  {key:<6} {values[key]}"
+    if not cell.receipts:
+        yield "  No receipt: nothing of ours is behind this cell."
+
+
+def _has_span(values: Mapping[str, str]) -> bool:
+    return bool(values.get("ours_low") and values.get("ours_high"))
+
+
+def _files(book: ReceiptBook, receipt_path: str, path: str) -> Iterator[str]:
+    """The table's own state; yields it if it was changed."""
+    receipt = book.receipts.get(receipt_path)
+    record = receipt.output(Path(path)) if receipt else None
+    state = state_of(record) if record else "no receipt names it"
+    print(f"  table  {path} ({state})")
+    if state != "as recorded":
+        yield path
+
+
+def _metric_lines(cell: Cell, receipt: Receipt) -> Iterator[str]:
+    found = metrics_behind(cell, receipt)
+    for path, name in found:
+        metric = read_json(Path(path))[name]
+        rest = {key: value for key, value in metric.items() if key != "value"} if isinstance(metric, dict) else {}
+        yield f"metric {name} of {path}"
+        if rest:
+            yield f"  {_short(rest)}"
+    if not found and cell.values["ours"]:
+        yield f"computed from the metrics of {receipt.cell}"
+
+
+def _lines(step: Step, indent: str, shown: set[str]) -> Iterator[tuple[str, FileRecord | None]]:
+    """A step and those before it, indented; a step already shown is only named."""
+    receipt = step.receipt
+    if step.path in shown:
+        yield f"{indent}└ {receipt.rule} · {receipt.cell} (as above)", None
+        return
+    shown.add(step.path)
+    yield f"{indent}└ {receipt.rule} · {receipt.cell}", None
+    inner = indent + "  "
+    yield f"{inner}receipt      {step.path}", None
+    yield f"{inner}command      {receipt.command}, code {receipt.code[:12]} ({_code_state(receipt)})", None
+    yield f"{inner}settings     {_short(receipt.settings)}", None
+    if receipt.seeds:
+        yield f"{inner}seeds        {', '.join(map(str, receipt.seeds))}", None
+    yield f"{inner}environment  {_environment(step)}", None
+    for record in receipt.outputs:
+        yield f"{inner}made         {_file(record)}", record
+    for record in step.sources:
+        yield f"{inner}read         {_file(record)}, a source in Git", record
+    for before in step.before:
+        yield from _lines(before, inner, shown)
+
+
+def _file(record: FileRecord) -> str:
+    return f"{record.path} ({record.size_bytes:,} bytes, sha256 {record.sha256[:12]}, {_state(record)})"
+
+
+@cache
+def _state(record: FileRecord) -> str:
+    return state_of(record)
+
+
+@cache
+def _today(command: str) -> str | None:
+    try:
+        return code_digest(command)
+    except ConfigError:
+        return None
+
+
+def _code_state(receipt: Receipt) -> str:
+    return "today's" if _today(receipt.command) == receipt.code else "not today's"
+
+
+def _environment(step: Step) -> str:
+    receipt = step.receipt
+    where = [receipt.device]
+    if receipt.torch_threads is not None:
+        where.append(f"{receipt.torch_threads} thread{'s' if receipt.torch_threads != 1 else ''}")
+    try:
+        record = read_json(environments_folder(Path(step.path)) / f"{receipt.environment[:16]}.json")
+        versions = record["versions"]
+        where += [
+            f"Python {record['python']}",
+            f"torch {versions['torch']}",
+            f"numpy {versions['numpy']}",
+            record["cpu"],
+        ]
+    except (RelatentError, KeyError, TypeError):
+        where.append("its record is not here")
+    return f"{receipt.environment[:12]}: " + ", ".join(where)
+
+
+def _short(values: Mapping[str, Any]) -> str:
+    """Settings on one line; long lists cut."""
+    return ", ".join(f"{key}={_value(value)}" for key, value in values.items()) or "none"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + _short(value) + "}"
+    if isinstance(value, (list, tuple)):
+        shown = ", ".join(map(_value, value[:6]))
+        return f"[{shown}{', …' if len(value) > 6 else ''}]"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
