@@ -41,7 +41,7 @@ MISTAKES = {
     "k of 0": (lambda v: v["density"]["run"].append("digits/iwae-L1-k0"), "density", "k"),
     "an unknown dataset": (lambda v: v["density"]["run"].append("digitz/iwae-L1-k5"), "digitz", "data/registry.yaml"),
     "a dataset not listed": (lambda v: v["density"]["run"].append("mnist/iwae-L1-k5"), "data.run", "mnist"),
-    "a seed given twice": (lambda v: v["density"].update(seeds=[0, 1, 1]), "density.seeds", "twice"),
+    "a seed given twice": (lambda v: v["density"].update(seeds=[0, 1, 1]), "density: seeds", "twice"),
     "a cell given twice": (lambda v: v["density"]["run"].append(v["density"]["run"][0]), "density", "twice"),
     "a table given twice": (lambda v: v["tables"].append(v["tables"][0]), "tables", "twice"),
 }

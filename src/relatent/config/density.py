@@ -124,9 +124,9 @@ class DensitySection(Settings):
     def _consistent(self) -> "DensitySection":
         if len(set(self.seeds)) < len(self.seeds):
             twice = sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1})
-            raise ValueError(f"seed {twice[0]} is given twice; name each once")
+            raise ValueError(f"seeds: {twice[0]} is given twice; name each once")
         if any(seed < 0 for seed in self.seeds):
-            raise ValueError("a seed is negative; seeds are whole numbers from 0")
+            raise ValueError("seeds: one is negative; seeds are whole numbers from 0")
         listed = [*self.run, *self.adopted]
         twice_named = sorted({cell for cell in listed if listed.count(cell) > 1})
         if twice_named:
