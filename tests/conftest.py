@@ -4,6 +4,10 @@ import os
 
 import pytest
 
+# Before any test imports numpy or torch: on few cores, several threads on tiny arrays mostly wait for each other.
+for library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
 
 def pytest_collection_modifyitems(items):
     """Tests marked `mirror` need the real datasets, those marked `gpu` a CUDA device."""
