@@ -5,6 +5,7 @@ code looks at the first 500 training images only and, for layer 2, at the mean h
 the noise of z1 to A_u (specs/iwae.md, section 5). Both are computed here.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -123,6 +124,8 @@ def without_units(model: DensityModel, kept: Sequence[NDArray[np.int64]]) -> Den
         keep_outputs("p_z1_given_z2", 0)
     hidden = state["p_x_given_z1.logits.weight"].shape[1]
     between = state["q_z2_given_z1.hidden1.weight"].shape[0] if model.layers == 2 else 1
-    reduced = DensityModel(model.pixels, model.layers, [len(layer) for layer in units], hidden, between)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors")  # a layer may lose all its units
+        reduced = DensityModel(model.pixels, model.layers, [len(layer) for layer in units], hidden, between)
     reduced.to(state["p_x_given_z1.logits.weight"].dtype).load_state_dict(state)
     return reduced

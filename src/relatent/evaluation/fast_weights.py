@@ -96,6 +96,7 @@ class FastWeights:
         Args:
             noise: standard normals, from z1 up, each (latent_i, k).
         """
+        noise = tuple(part.astype(self.dtype, copy=False) for part in noise)
         k = noise[0].shape[1]
         log_w: Array = np.empty(k, self.dtype)
         for start in range(0, k, self.block):

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-MOMENTS = 4  # powers of the weights that are summed; the few largest weights are kept one by one
+KEPT = 256  # largest weights that are kept one by one, if the tail of the Pareto fit is no larger
+MOMENTS = 5  # powers of the weights that are summed
 PARETO_UNTRUSTED = 0.7  # Vehtari et al. 2024: above it the estimate's error is unreliable at any practical k
 
 
@@ -49,8 +50,8 @@ class LogWeights:
         self.seen += len(log_w)
         if self.seen > self.k:
             raise ValueError(f"{self.seen} weights per image were given, {self.k} announced")
-        self.largest = _largest(np.concatenate([self.largest, log_w]), tail_size(self.k) + 1)
-        top = self.largest.max(axis=0)
+        self.largest = _largest(np.concatenate([self.largest, log_w]), max(KEPT, tail_size(self.k) + 1))
+        top = self.largest.max(axis=0, initial=-np.inf)
         if not (top < np.inf).all():  # NaN propagates through max
             image = int(np.flatnonzero(~(top < np.inf))[0])
             raise ValueError(f"log weight of image {image} of the batch is {top[image]}; the densities are not finite")
@@ -105,8 +106,8 @@ class LogWeights:
         """The jackknife's estimate of L_k minus log p(x): (k - 1) (mean of the leave-one-out L_{k-1} - L_k).
 
         Leaving sample i out multiplies the sum of weights by 1 - w_i / sum(w). The logarithms of these factors are
-        taken one by one for the largest weights and, for the rest, from the power sums: their shares are so small that
-        a series of MOMENTS terms is exact to rounding. L_k minus this is closer to log p(x) but no longer a bound.
+        taken one by one for the largest weights and, for the rest, from the power sums: their shares are below 1/KEPT,
+        so that a series of MOMENTS terms is exact to 1e-12. L_k minus this is closer to log p(x) but no longer a bound.
         """
         k = self.seen
         if k == 1:
