@@ -15,7 +15,7 @@ from relatent.training.gan_watch import Watch
 STEPS = 4
 
 
-def run_of(replicas=None, groups=1, precision="fp32", batch_size=8):
+def run_of(replicas=None, groups=1, precision="fp32", batch_size=8, shared=False):
     schedule = Schedule(
         epochs=2, decay_epochs=0, batch_size=batch_size, learning_rate=2e-4, beta1=0.5, beta2=0.999, adam_eps=1e-8,
         l2=0.0, updates="both", z_prior="uniform", snapshot_epochs=(), history_every=2,
@@ -24,7 +24,7 @@ def run_of(replicas=None, groups=1, precision="fp32", batch_size=8):
     watch = Watch(patience=5, diversity_floor=0.0, won_d_loss=0.0, grace_images=0)
     return GanRun(
         "svhn32-w4", TrainingSet(images, np.arange(24)), schedule, 0, 1e-5, watch, precision=precision,
-        replicas=replicas, batch_norm_groups=groups,
+        replicas=replicas, batch_norm_groups=groups, shared_moments=shared,
     )  # fmt: skip
 
 
@@ -41,26 +41,30 @@ def trained(run):
 def _one_of_two(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    weights, row = trained(run_of(Replicas(rank, 2)))
-    torch.save((weights, row), Path(folder) / f"{rank}.pt")
+    replicas = Replicas(rank, 2)
+    torch.save([trained(run_of(replicas)), trained(run_of(replicas, shared=True))], Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
+
+
+def _assert_close(found, expected):
+    for name, weight in expected.items():
+        torch.testing.assert_close(found[name], weight, atol=2e-5, rtol=1e-3, msg=lambda m, name=name: f"{name}: {m}")
 
 
 @pytest.mark.slow
 def test_two_processes_are_one_with_two_batch_norm_groups(tmp_path):
-    """Same z, same images, averaged gradients; batch norm over half the batch each. Equal within float tolerance."""
+    """Same z, same images, averaged gradients: with batch norm over half the batch each, one process with two groups;
+    with shared moments, as between GPUs, one process as it is. Equal within float tolerance."""
     torch.multiprocessing.spawn(_one_of_two, (str(tmp_path),), nprocs=2)
-    together, row = trained(run_of(groups=2))
+    in_groups, alone = trained(run_of(groups=2)), trained(run_of())
     for rank in range(2):
-        weights, its_row = torch.load(tmp_path / f"{rank}.pt")
-        for name, weight in together.items():
-            torch.testing.assert_close(
-                weights[name], weight, atol=2e-5, rtol=1e-3, msg=lambda m, name=name: f"{name}: {m}"
+        for found, expected in zip(torch.load(tmp_path / f"{rank}.pt"), (in_groups, alone), strict=True):
+            _assert_close(found[0], expected[0])
+            assert [found[1][name] for name in ("d_loss", "g_loss")] == pytest.approx(
+                [expected[1][name] for name in ("d_loss", "g_loss")], rel=1e-4
             )
-        assert its_row["d_loss"] == pytest.approx(row["d_loss"], rel=1e-4)
-        assert its_row["g_loss"] == pytest.approx(row["g_loss"], rel=1e-4)
-    alone, _ = trained(run_of())
-    assert any(not torch.allclose(alone[name], weight, atol=2e-5, rtol=1e-3) for name, weight in together.items())
+    with pytest.raises(AssertionError):  # the two are not the same thing
+        _assert_close(in_groups[0], alone[0])
 
 
 def test_a_batch_is_cut_evenly_or_not_at_all():

@@ -5,7 +5,7 @@ them by name; a suffix gives a width for small machines (`svhn32-w16`) or takes 
 (`svhn32-w16-nobn`), for the ablation. Colour or grey is the dataset's choice, so channels are an argument.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,8 @@ class BatchNorm(nn.Module):
     there by `estimate_statistics` from a stated reference; so an image does not depend on the batch it is made in. A
     running average would mix D's real and fake batches.
 
-    `groups` normalises equal parts of a batch apart: what several processes with a part each compute.
+    `groups` normalises equal parts of a batch apart: what several processes with a part each compute. `average`, a
+    mean over processes that gradients pass through, makes them share their moments instead.
     """
 
     mean: Tensor
@@ -48,6 +49,7 @@ class BatchNorm(nn.Module):
         self.register_buffer("variance", torch.ones(features))
         self.register_buffer("estimated", torch.tensor(False))
         self.observed: list[tuple[Tensor, Tensor]] | None = None
+        self.average: Callable[[Tensor], Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, (batch, feature) or (batch, feature, height, width), per feature.
@@ -64,9 +66,21 @@ class BatchNorm(nn.Module):
         if self.observed is not None:
             axes = [axis for axis in range(x.dim()) if axis != 1]
             self.observed.append((x.mean(axes), x.var(axes, unbiased=False)))
+        if self.average is not None:
+            return self._shared(x, self.average)
         parts = x.chunk(self.groups) if self.groups > 1 else [x]
         done = [F.batch_norm(part, None, None, self.weight, self.bias, True, 0.0, self.eps) for part in parts]
         return torch.cat(done) if len(done) > 1 else done[0]
+
+    def _shared(self, x: Tensor, average: Callable[[Tensor], Tensor]) -> Tensor:
+        """Normalise by the moments over all processes' parts."""
+        axes = [axis for axis in range(x.dim()) if axis != 1]
+        shape = [-1 if axis == 1 else 1 for axis in range(x.dim())]
+        centred = x - average(x.mean(axes)).view(shape)
+        normed = centred * torch.rsqrt(average(centred.square().mean(axes)) + self.eps).view(shape)
+        if self.weight is None or self.bias is None:
+            return normed
+        return normed * self.weight.view(shape) + self.bias.view(shape)
 
 
 @torch.no_grad()
@@ -155,8 +169,9 @@ class Generator(nn.Module):
     def _conv(self, inputs: int, outputs: int, stride: int, bias: bool) -> nn.Module:
         kernel = self.net.kernel
         if self.net.strided:
+            extra = stride - 1 if kernel % 2 else 0  # so that the side is exactly `stride` times as long
             return nn.ConvTranspose2d(
-                inputs, outputs, kernel, stride, kernel // 2, output_padding=stride - 1, bias=bias
+                inputs, outputs, kernel, stride, (kernel - 1) // 2, output_padding=extra, bias=bias
             )  # fmt: skip
         plain = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
         return plain if stride == 1 else nn.Sequential(nn.Upsample(scale_factor=stride), plain)
@@ -214,7 +229,7 @@ class Discriminator(nn.Module):
     def _conv(self, inputs: int, outputs: int, stride: int, bias: bool) -> nn.Module:
         kernel = self.net.kernel
         if self.net.strided:
-            return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=bias)
+            return nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, bias=bias)
         plain = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
         return plain if stride == 1 else nn.Sequential(plain, nn.MaxPool2d(stride))
 

@@ -116,10 +116,13 @@ def net_named(name: str) -> Net:
     for suffix in suffixes:
         if re.fullmatch(r"w[1-9]\d*", suffix):
             net = replace(net, width=int(suffix[1:]))
+        elif re.fullmatch(r"k[345]", suffix):
+            net = replace(net, kernel=int(suffix[1:]))
         elif suffix in ABLATIONS:
             net = replace(net, **ABLATIONS[suffix])  # type: ignore[arg-type]
         else:
             raise ValueError(
-                f"{name}: no suffix {suffix!r}; there are a width such as w16 and the ablations {', '.join(ABLATIONS)}"
+                f"{name}: no suffix {suffix!r}; there are a width such as w16, a kernel k3 to k5 and the ablations "
+                f"{', '.join(ABLATIONS)}"
             )
     return replace(net, name=name)

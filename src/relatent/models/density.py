@@ -175,10 +175,20 @@ class DensityModel(nn.Module):
         log_p_top = log_standard_normal(z[-1])
         return log_p_top if self.layers == 1 else log_p_top + self.p_z1_given_z2(z[1]).log_density(z[0])
 
-    def log_qz_given_x(self, z: Sequence[Tensor], encoding: Gaussian) -> Tensor:
-        """log q(z|x) = log q(z1|x) + log q(z2|z1), (k, batch)."""
-        log_q = encoding.log_density(z[0])
-        return log_q if self.layers == 1 else log_q + self.encode_z2(z[0]).log_density(z[1])
+    def log_qz_given_x(self, z: Sequence[Tensor], encoding: Gaussian, frozen: bool = False) -> Tensor:
+        """log q(z|x) = log q(z1|x) + log q(z2|z1), (k, batch).
+
+        With `frozen`, q's parameters are constants and z is not: z1 still moves the mean and sd of q(z2|z1).
+        """
+        if not frozen:
+            log_q = encoding.log_density(z[0])
+            return log_q if self.layers == 1 else log_q + self.encode_z2(z[0]).log_density(z[1])
+        log_q = Gaussian(encoding.mean.detach(), encoding.sd.detach()).log_density(z[0])
+        if self.layers == 1:
+            return log_q
+        constants = {name: value.detach() for name, value in self.q_z2_given_z1.named_parameters()}
+        q_z2: Gaussian = torch.func.functional_call(self.q_z2_given_z1, constants, (z[0],))
+        return log_q + q_z2.log_density(z[1])
 
     def log_importance_weights(self, x: Tensor, noise: Sequence[Tensor], encoding: Gaussian | None = None) -> Tensor:
         """log w = log p(x|z) + log p(z) - log q(z|x) of draws from q(z|x), reparameterised. Burda et al. 2016, sec. 3.

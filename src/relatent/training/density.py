@@ -26,6 +26,7 @@ from relatent.ledger.files import write_bytes
 from relatent.models.density import DensityModel, pixel_means
 from relatent.models.density_gradient import weighted_gradient
 from relatent.objectives.bounds import BOUNDS
+from relatent.objectives.estimators import SURROGATES, pick_by_weight
 from relatent.progress import Progress
 from relatent.training.adam import Adam, FlatParameters
 from relatent.training.schedule import PRESETS, Stage, total_epochs
@@ -212,6 +213,24 @@ class Trainer:
         self.first_step = self.step
         self.ends = np.cumsum([stage.epochs for stage in run.stages]) * self.steps_per_epoch + self.first_step
 
+    def _gradient(self, x: Tensor, noise: tuple[Tensor, ...]) -> Tensor:
+        """Fill the flat gradient by the run's estimator; return log_w, (k, batch)."""
+        if self.run.estimator in SURROGATES:
+            self.flat.gradients.zero_()
+            surrogate = SURROGATES[self.run.estimator](self.model, x, noise, self.coefficients_of)
+            surrogate.value.backward()
+            return surrogate.log_w
+        with torch.inference_mode():
+            if self.run.estimator == "plain":
+                return weighted_gradient(
+                    self.flat.views, x, noise, self.coefficients_of, self.flat.gradient_views
+                ).log_w
+            log_w = self.model.log_importance_weights(x, noise)
+            uniform = torch.from_numpy(stream(self.seed, "picked draw", self.step).random(len(x), dtype=np.float32))
+            picked = pick_by_weight(noise, self.coefficients_of(log_w), uniform)
+            weighted_gradient(self.flat.views, x, picked, torch.ones_like, self.flat.gradient_views)
+            return log_w
+
     def take(self, state: State) -> None:
         """Go on from `state`."""
         for name, value in state.parameters.items():
@@ -238,15 +257,13 @@ class Trainer:
         """Whether the last step was the last of a stage."""
         return self.step in self.ends
 
-    @torch.inference_mode()
     def advance(self) -> float:
         """One step; returns the mean bound of its images, nats."""
         stage = int(np.searchsorted(self.ends, self.step, side="right"))
         rate = self.run.stages[stage].learning_rate
         x = torch.from_numpy(dynamic(self.batches.at(self.step), self.seed, self.step)).float()
         noise = posterior_noise(self.seed, self.step, self.run.k, len(x), self.model.latents)
-        log_w, _ = weighted_gradient(self.flat.views, x, noise, self.coefficients_of, self.flat.gradient_views)
-        total = self.bound(log_w).sum().item()
+        total = self.bound(self._gradient(x, noise)).sum().item()
         if not math.isfinite(total):
             raise TrainingError(
                 f"the bound is {total} at step {self.step} (epoch {self.step // self.steps_per_epoch}, learning rate "

@@ -147,6 +147,7 @@ class GanRun:
         device: "cpu" or "cuda".
         replicas: this process among others.
         batch_norm_groups: parts of a batch normalised apart.
+        shared_moments: batch norm over all processes' parts; by default where they are several GPUs.
 
     Raises:
         ValueError: the images are not the net's, or too few for a batch.
@@ -164,9 +165,12 @@ class GanRun:
         device: str = "cpu",
         replicas: Replicas | None = None,
         batch_norm_groups: int = 1,
+        shared_moments: bool | None = None,
     ) -> None:
         self.name, self.data, self.schedule, self.seed, self.watch = name, data, schedule, seed, watch
         self.precision, self.device, self.replicas = precision, device, replicas or Replicas()
+        if shared_moments is None:
+            shared_moments = device == "cuda" and self.replicas.world > 1
         channels = check_images(name, data, schedule.batch_size)
         rng = torch.Generator().manual_seed(stream_key(seed, "initial weights") % 2**63)
         self.generator = build_generator(name, channels, batch_norm_eps)
@@ -178,6 +182,7 @@ class GanRun:
             for module in net.modules():
                 if isinstance(module, BatchNorm):
                     module.groups = batch_norm_groups
+                    module.average = self.replicas.average_with_gradient if shared_moments else None
         self.net = self.generator.net
         self.optimisers = {
             part: torch.optim.Adam(

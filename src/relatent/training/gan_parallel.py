@@ -1,8 +1,9 @@
 """Several processes training one GAN: each computes its part of every batch, gradients are averaged.
 
 Started by torchrun; gloo between CPUs, nccl between GPUs. z and the order of images are drawn for the whole batch and
-cut, so any number of processes sees the same samples as one. Batch norm sees a process's part (on CPUs) as if one
-process normalised in that many groups.
+cut, so any number of processes sees the same samples as one. On CPUs batch norm sees a process's part, as if one
+process normalised in that many groups; on GPUs the processes share their moments, so the number of them changes
+nothing. (torch's own SyncBatchNorm refuses CPU tensors, so no test without GPUs could hold it; ours runs on both.)
 """
 
 import os
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.distributed.nn.functional import all_reduce
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,12 @@ class Replicas:
         for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(part.view(tensor.shape))
 
+    def average_with_gradient(self, tensor: Tensor) -> Tensor:
+        """The mean over the processes, which gradients pass through."""
+        if self.world == 1:
+            return tensor
+        return all_reduce(tensor) / self.world
+
     def agree(self, answer: bool) -> bool:
         """The first process's answer, in all of them."""
         if self.world == 1:
@@ -56,5 +64,7 @@ def started_by_torchrun(device: str) -> Replicas:
     """Join the processes that torchrun started; alone where it did not."""
     if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) == 1:
         return Replicas()
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
     return Replicas(dist.get_rank(), dist.get_world_size())
