@@ -1,0 +1,128 @@
+"""The levels of an audit. Each takes the planned jobs and looks at the files; none changes any."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from relatent.audit.verdict import Level
+from relatent.errors import DataIntegrityError
+from relatent.ledger.jobs import PlannedJob
+from relatent.ledger.lineage import ReceiptBook
+from relatent.ledger.verify import Finding, verify_jobs
+
+RUN_CACHE = Path(".dvc/cache/runs")
+
+
+def inventory(study: str, jobs: Sequence[PlannedJob], dvc_files: Sequence[str]) -> Level:
+    """L0: every file of the graph is there, and nothing else lies in the study's folder or its datasets'."""
+    level = Level("L0")
+    wanted = {path for job in jobs for path in job.outputs} | {path for job in jobs for path in job.inputs}
+    missing = sorted(path for path in wanted if not Path(path).is_file())
+    for path in missing:
+        message = "not there. Run `dvc pull` if it was pushed, or `snakemake` to make it."
+        level.findings.append(Finding("missing", path, message))
+    known = wanted | books(study, jobs, dvc_files)
+    folders = [Path("results") / study, *sorted({Path(path).parent for path in wanted if path.startswith("data/")})]
+    strays = sorted(
+        {path.as_posix() for folder in folders if folder.is_dir() for path in folder.rglob("*") if path.is_file()}
+        - known
+    )
+    for path in strays:
+        message = "in no job's outputs: of a cell that has left the study, or put there by hand. Remove it."
+        level.findings.append(Finding("stray", path, message))
+    level.checked = f"{len(wanted)} files of {len(jobs)} jobs, {len(missing)} missing, {len(strays)} strays"
+    return level
+
+
+def books(study: str, jobs: Sequence[PlannedJob], dvc_files: Sequence[str]) -> set[str]:
+    """Files in a study's folder that no job declares: environment records, digests, DVC's, the report's page."""
+    folder = Path("results") / study
+    environments = {path.as_posix() for path in (folder / "environments").glob("*.json")}
+    locks = {str(Path(path).with_suffix(".lock")) for path in dvc_files}
+    own = {f"{folder}/code/digests.json", f"{folder}/report.html", f"{folder}/.gitignore", "data/.gitignore"}
+    return environments | locks | set(dvc_files) | own
+
+
+def integrity(study: str, jobs: Sequence[PlannedJob], dvc_files: Sequence[str]) -> Level:
+    """L1: all bytes as in the receipts, the receipts a chain, code and settings today's, dvc.lock in accord."""
+    level = Level("L1")
+    verified = verify_jobs(jobs)
+    level.findings += verified.findings
+    level.findings += unchained(study, jobs)
+    locked = 0
+    for dvc_file in dvc_files:
+        lock = Path(dvc_file).with_suffix(".lock")
+        if not lock.is_file():
+            level.notes.append(
+                f"{lock} is not there: DVC knows nothing of these results; `relatent sync {study}` records"
+            )
+            continue
+        findings, count = lock_findings(lock, jobs)
+        level.findings += findings
+        locked += count
+    if RUN_CACHE.exists():
+        message = "DVC's run cache can bring back a file that was forged and then committed. Remove the folder."
+        level.findings.append(Finding("run cache", RUN_CACHE.as_posix(), message))
+    adopted = sorted(set(verified.receipts) - {job.receipt for job in jobs})
+    if adopted:
+        level.notes.append(f"adopted, made earlier or elsewhere: {', '.join(adopted)}")
+    level.checked = (
+        f"{len(verified.receipts)} receipts, {len(verified.hashed)} files of {verified.hashed_bytes / 1e6:,.1f} MB, "
+        f"{locked} outs of dvc.lock"
+    )
+    return level
+
+
+def unchained(study: str, jobs: Iterable[PlannedJob]) -> list[Finding]:
+    """Receipts that read other bytes than the step before says it made."""
+    try:
+        book = ReceiptBook.of_study(study)
+    except DataIntegrityError as error:
+        return [Finding("chain", "receipts", str(error))]
+    findings = []
+    for job in jobs:
+        if job.receipt in book.receipts and job.phase in ("tables", "figures"):
+            try:
+                book.chain(str(job.receipt))
+            except DataIntegrityError as error:
+                findings.append(Finding("chain", str(job.receipt), str(error)))
+    return findings
+
+
+def lock_findings(lock: Path, jobs: Sequence[PlannedJob]) -> tuple[list[Finding], int]:
+    """Outs of a dvc.lock that are not the files there are, for files of these jobs; and how many were compared."""
+    try:
+        stages: dict[str, Any] = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
+        outs = [out for stage in stages.values() for out in stage.get("outs", ())]
+        recorded = {out["path"]: out["md5"] for out in outs}
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        return [Finding("dvc.lock", str(lock), f"not readable ({error!r}). Restore it with `git checkout {lock}`.")], 0
+    findings = []
+    # A data lock's paths are relative to its wdir, the root; those of a study likewise.
+    ours = {path for job in jobs for path in job.outputs if Path(path).is_file()}
+    compared = sorted(ours & recorded.keys())
+    for path in compared:
+        if md5_of(Path(path)) != recorded[path]:
+            message = f"not the bytes that {lock} records. Run `dvc status` and see which of the two is right."
+            findings.append(Finding("dvc.lock", path, message))
+    return findings, len(compared)
+
+
+def md5_of(path: Path) -> str:
+    """Hex md5, DVC's key of a file; never used as proof by itself."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def unlocked(jobs: Sequence[PlannedJob], dvc_files: Sequence[str]) -> list[str]:
+    """Outputs of the phases that no dvc.lock names."""
+    recorded: set[str] = set()
+    for dvc_file in dvc_files:
+        lock = Path(dvc_file).with_suffix(".lock")
+        if lock.is_file():
+            stages = yaml.safe_load(lock.read_text(encoding="utf-8")).get("stages", {})
+            recorded |= {out["path"] for stage in stages.values() for out in stage.get("outs", ())}
+    return sorted({path for job in jobs if job.phase for path in job.outputs} - recorded)
