@@ -1,5 +1,6 @@
 """A made-up study in a temporary repository root, and the table command run on it."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,15 +20,21 @@ import made_up
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture(scope="session")
+def made_up_study(tmp_path_factory):
+    """A repository root with the cells of a made-up demo study, made once."""
+    root = tmp_path_factory.mktemp("made_up")
+    (root / "data").mkdir()
+    (root / "data/reference").symlink_to(REPOSITORY / "data/reference")
+    for name in ("density", "exact", "dedup", "probe", "prepared", "trained", "pictures"):
+        getattr(made_up, f"make_{name}")(root)
+    return root
+
+
 @pytest.fixture
-def root(tmp_path, monkeypatch):
-    """A repository root with the cells of a made-up demo study; the working directory of the test."""
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/reference").symlink_to(REPOSITORY / "data/reference")
-    for make in (made_up.make_density, made_up.make_exact, made_up.make_dedup, made_up.make_probe):
-        make(tmp_path)
-    for make in (made_up.make_prepared, made_up.make_trained, made_up.make_pictures):
-        make(tmp_path)
+def root(made_up_study, tmp_path, monkeypatch):
+    """A copy of the made-up study; the working directory of the test."""
+    shutil.copytree(made_up_study, tmp_path, symlinks=True, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -45,14 +52,16 @@ def make_table(name, cells=CELLS, effort="demo", study="demo", presets=None):
     """Run the table command in the working directory; return the cells of its CSV."""
     sources = table_sources(name, cells)
     folders = [Path(folder_of(study, source)) for source in sources]
-    metrics = [f / ("manifest.json" if "prepared" in f.parts else "metrics.json") for f in folders]
+    of_data = {folder for folder in folders if "prepared" in folder.parts}
+    metrics = [f / ("checks.json" if f in of_data else "metrics.json") for f in folders]
+    receipts = [f / ("checks.receipt.json" if f in of_data else "receipt.json") for f in folders]
     settings = PageSettings(name=name, study=study, effort=effort, sources=sources, presets=presets or {})
     out = Path(f"results/{study}/tables")
     spec = table_spec(name)
     per_image = [f / "per_image.npz" for f in folders] if spec.orderings else []
     arguments = ["--cell", name, "--settings", settings.model_dump_json(), "--metrics", *metrics]
     arguments += ["--per-image", *per_image, "--reference", *spec.references(sources)]
-    arguments += ["--receipts", *(f / "receipt.json" for f in folders)]
+    arguments += ["--receipts", *receipts]
     for kind in ("csv", "md", "tex", "html"):
         arguments += [f"--{kind}", out / f"{name}.{kind}"]
     arguments += ["--receipt", out / f"{name}.receipt.json"]

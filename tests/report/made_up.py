@@ -25,10 +25,10 @@ EXACT = {"mixture": -3.1, "bernoulli": -20.4, "linear-gaussian": -30.2}
 
 
 def receipt(root: Path, folder: Path, rule: str, cell: str, **more) -> None:
-    made = [path for path in sorted(folder.iterdir()) if path.name != "receipt.json"]
+    made = [path for path in sorted(folder.iterdir()) if not path.name.endswith("receipt.json")]
     outputs = [FileRecord(path.relative_to(root).as_posix(), sha256_of(path), path.stat().st_size) for path in made]
     write_receipt(
-        folder / "receipt.json",
+        folder / more.get("name", "receipt.json"),
         Receipt(rule, f"relatent.cli.{rule}", cell, more.get("settings", {}), "0" * 64, "0" * 64, [], outputs),
     )
 
@@ -118,7 +118,7 @@ def make_probe(root: Path, study: str = "demo") -> None:
                 "per_draw": draws,
                 "sd": 0.01,
                 "unit": "fraction",
-                "labels_per_class": 10,
+                "n_labels": 100,
                 "n_images": 400,
             },
             "feature_units": {"value": units, "unit": "units"},
@@ -128,15 +128,15 @@ def make_probe(root: Path, study: str = "demo") -> None:
 
 
 def make_prepared(root: Path) -> None:
-    for dataset, shape, classes in (("digits", [1, 8, 8], [str(d) for d in range(10)]), ("photos", [3, 32, 32], None)):
+    for dataset in ("digits", "photos"):
         folder = root / f"data/prepared/{dataset}"
-        folder.mkdir(parents=True)
-        splits = {
-            name: {"n": n, "sha256_images": "0" * 64}
-            for name, n in (("train", 1297), ("validation", 100), ("test", 400))
-        }
-        write_json(folder / "manifest.json", {"dataset": dataset, "shape": shape, "classes": classes, "splits": splits})
-        receipt(root, folder, "prepare", dataset)
+        folder.mkdir(parents=True, exist_ok=True)
+        metrics = {f"n_{split}": {"value": n, "unit": "count"} for split, n in (("train", 1297), ("test", 400))}
+        metrics["mean_train"] = {"value": 0.3053, "unit": "fraction", "n_images": 1297}
+        metrics["duplicates_test_in_train"] = {"value": 0, "unit": "count"}
+        metrics["test_binarisation"] = {"value": "0" * 64, "unit": "sha256"}
+        write_json(folder / "checks.json", metrics)
+        receipt(root, folder, "check_data", dataset, name="checks.receipt.json")
 
 
 def make_trained(root: Path, study: str = "demo") -> None:
@@ -175,7 +175,7 @@ def make_samples(folder: Path, rng: np.random.Generator, channels: int, side: in
     centres = rng.random((100, 2, 1, 1))
     blobs = 255 * np.exp(-((x - centres[:, 0]) ** 2 + (y - centres[:, 1]) ** 2) * 20)
     np.save(folder / "samples.npy", np.repeat(blobs[:, None], channels, 1).astype(np.uint8))
-    paths = [np.linspace(blobs[2 * row], blobs[2 * row + 1], 9) for row in range(rows)]
+    paths = [np.linspace(blobs[2 * row], blobs[2 * row + 1], 9) for row in range(2 * rows)]
     np.save(folder / "interpolation.npy", np.array(paths)[:, :, None].astype(np.uint8))
 
 

@@ -47,5 +47,5 @@ def test_an_array_of_another_kind_is_refused(root):
     from relatent.report.figures.pictures import read_images
 
     np.save("floats.npy", np.zeros((2, 1, 8, 8)))
-    with pytest.raises(DataIntegrityError, match="float64 .* where uint8 images are expected"):
+    with pytest.raises(DataIntegrityError, match=r"float64 .* where uint8 images are expected"):
         read_images(Path("floats.npy"))

@@ -133,7 +133,7 @@ def test_every_number_of_the_csv_is_on_all_three_pages(root, name):
     cells = make_table(name)
     for kind in ("md", "html"):
         text = Path(f"results/demo/tables/{name}.{kind}").read_text()
-        for row in {cell.row for cell in cells}:
+        for row in {cell.row for cell in cells if cell.ours is not None or cell.column != "paired difference"}:
             shown = row.split("=")[1] if re.match(r"L\d k=", row) else row
             assert shown.replace("<", "&lt;") in text, (kind, row)
 

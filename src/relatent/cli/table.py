@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Run the job."""
     parser = JobParser("table", "relatent.cli.table", PageSettings, __doc__)
-    parser.input_list("metrics", "metrics.json or manifest.json of each source, in the order of settings.sources")
+    parser.input_list("metrics", "metrics.json or checks.json of each source, in the order of settings.sources")
     parser.input_list("per_image", "per_image.npz of the sources, for paired orderings")
     parser.input_list("reference", "files of data/reference/", source=True)
     for name in ("csv", "md", "tex", "html"):
@@ -56,6 +56,11 @@ def read_sources(job: Job[PageSettings]) -> tuple[dict[str, Any], dict[str, str]
     documents = {source: read_json(path) for source, path in zip(sources, paths, strict=True)}
     receipts = {source: (path.parent / "receipt.json").as_posix() for source, path in zip(sources, paths, strict=True)}
     return documents, receipts
+
+
+def receipt_of(metrics: Path) -> Path:
+    """The receipt beside a metrics file; checks of data have one of their own, beside that of the arrays."""
+    return metrics.with_name("checks.receipt.json" if metrics.name == "checks.json" else "receipt.json")
 
 
 def _cells(

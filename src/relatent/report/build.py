@@ -71,15 +71,16 @@ def _cell(
         return replace(cell, effort="", data="")
     value, interval = measured(metric)
     preset = settings.presets.get(slot.source, "")
+    at_least = metric.get("bound") == "at least"
     verdict = _verdict(slot, settings.effort, paper, value, interval)
     if slot.column == AGREEMENT:
         verdict = "reproduced" if interval and interval.low <= 0 <= interval.high else "worse"
     return replace(
         cell,
         ours=value,
-        ours_low=interval.low if interval else None,
+        ours_low=value if at_least else interval.low if interval else None,
         ours_high=interval.high if interval else None,
-        interval=interval.over if interval else "",
+        interval="at least" if at_least else interval.over if interval else "",
         n_seeds=len(metric["per_seed"]) if metric.get("per_seed") else None,
         n_draws=len(metric["per_draw"]) if metric.get("per_draw") else None,
         preset=f"{preset}, adopted" if slot.source in settings.adopted else preset,
@@ -98,24 +99,15 @@ def _paper(slot: Slot, reference: Reference) -> PaperNumber | None:
 def find_metric(document: Metrics, slot: Slot, where: str) -> Metrics | None:
     """The metric a slot shows, as a mapping with "value"; None if the cell has no such metric.
 
-    A path with dots walks into a manifest, whose numbers are plain.
-
     Raises:
         DataIntegrityError: the metric is not a number.
     """
     if slot.metric == "agreement":
         return _agreement(document, where) if "bound_k5000_nats" in document else None
-    found: Any = document
-    for part in slot.metric.split("."):
-        try:
-            found = found[int(part)] if isinstance(found, list) else found[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    if isinstance(found, list):  # a manifest's list of class names
-        found = len(found)
-    if found is None:
-        return None
+    found = document.get(slot.metric)
     metric = found if isinstance(found, Mapping) else {"value": found}
+    if metric.get("value") is None:  # e.g. the precision of removals where nothing was removed
+        return None
     if not isinstance(metric.get("value"), (int, float)) or isinstance(metric["value"], bool):
         raise DataIntegrityError(f"{where}: metric {slot.metric} has no number as its value. Make the cell again.")
     return metric
@@ -132,22 +124,27 @@ def _agreement(document: Metrics, where: str) -> Metrics:
         reach, bias = 3 * bound["stderr"], abs(bound.get("bias_first_order") or 0.0)
     except (KeyError, TypeError) as error:
         raise DataIntegrityError(f"{where}: no {error} to compare the bound with. Make the cell again.") from None
-    return {"value": difference, "low": difference - reach, "high": difference + reach + bias, "over": "monte carlo"}
+    return {
+        "value": difference,
+        "low": difference - reach,
+        "high": difference + reach + bias,
+        "interval": "monte carlo",
+    }
 
 
 def measured(metric: Metrics) -> tuple[float, Interval | None]:
     """Value and 95 % interval of a metric.
 
-    The largest known source of chance decides: several seeds, else several draws of labels, else the interval that the
-    metric brings, else a proportion's test sampling, else its Monte Carlo error.
+    The interval that the metric brings comes first; else the largest known source of chance decides: several seeds,
+    else several draws of labels, else a proportion's test sampling, else the Monte Carlo error.
     """
     value = metric["value"]
+    if metric.get("low") is not None and metric.get("high") is not None:
+        return value, Interval(metric["low"], metric["high"], metric.get("interval", "test sampling"))
     for key, over in (("per_seed", "seeds"), ("per_draw", "draws")):
         values = metric.get(key) or []
         if len(values) > 1:
             return value, mean_interval(values, over)
-    if metric.get("low") is not None and metric.get("high") is not None:
-        return value, Interval(metric["low"], metric["high"], metric.get("over", "test sampling"))
     if metric.get("unit") == "fraction" and metric.get("n_images"):
         return value, wilson_interval(value, metric["n_images"])
     if metric.get("stderr") is not None:
@@ -157,6 +154,6 @@ def measured(metric: Metrics) -> tuple[float, Interval | None]:
 
 def _verdict(slot: Slot, effort: str, paper: PaperNumber | None, value: float, interval: Interval | None) -> Verdict:
     """DESIGN 4.8: a shorter schedule, other data or fewer images are not comparable, whatever the numbers say."""
-    if paper is None or effort != "paper" or not slot.same_data:
+    if paper is None or (effort != "paper" and not slot.any_effort) or not slot.same_data:
         return "not comparable"
     return verdict_beside(paper.value, paper.rounding, value, interval, slot.margin, slot.better)

@@ -25,6 +25,7 @@ class Slot:
         reference: (file stem, row, column) of the paper's number in data/reference/, if it prints one.
         margin: how far from the paper's value still counts as the same, in the unit.
         same_data: whether the paper's number was measured on this dataset with this protocol.
+        any_effort: the number does not depend on how long anything was trained.
     """
 
     row: str
@@ -36,6 +37,7 @@ class Slot:
     margin: float = 0.0
     reference: tuple[str, str, str] | None = None
     same_data: bool = False
+    any_effort: bool = False
 
 
 @dataclass(frozen=True)
@@ -320,21 +322,27 @@ def _nn_slots(sources: Sequence[str]) -> list[Slot]:
 
 
 def _data_slots(sources: Sequence[str]) -> list[Slot]:
-    columns: tuple[tuple[str, str], ...] = (
-        ("training images", "splits.train.n"),
-        ("validation images", "splits.validation.n"),
-        ("test images", "splits.test.n"),
-        ("channels", "shape.0"),
-        ("height", "shape.1"),
-        ("width", "shape.2"),
-        ("classes", "classes"),
+    columns: tuple[tuple[str, str, Unit], ...] = (
+        ("training images", "n_train", "count"),
+        ("validation images", "n_validation", "count"),
+        ("test images", "n_test", "count"),
+        ("extra images", "n_extra", "count"),
+        ("mean grey, training", "mean_train", "fraction"),
+        ("mean grey, test", "mean_test", "fraction"),
+        ("exact copies within training", "duplicates_train", "count"),
+        ("exact copies within test", "duplicates_test", "count"),
+        ("test images also in training", "duplicates_test_in_train", "count"),
+        ("validation images also in training", "duplicates_validation_in_train", "count"),
+        ("equal images, other labels (training)", "inconsistent_labels_train", "count"),
     )
-    return [
-        Slot(source.rpartition("/")[2], column, source, path, "count", "higher")
-        for source in sources
-        if source.startswith("prepared/")
-        for column, path in columns
-    ]
+    found = []
+    for source in sources:
+        if source.startswith("prepared/"):
+            dataset = source.rpartition("/")[2]
+            for column, metric, unit in columns:
+                at = ("data_sizes", dataset, column)
+                found.append(Slot(dataset, column, source, metric, unit, reference=at, same_data=True, any_effort=True))
+    return found
 
 
 _DENSITY_PRINTED = tuple(
@@ -458,8 +466,10 @@ TABLES: dict[str, TableSpec] = {
     ),
     "data_checks": TableSpec(
         title="The data",
-        caption="What each prepared dataset holds; every array's sha256 is in its manifest and receipt",
+        caption="What each prepared dataset holds, and exact copies within and across its splits; the sha256 of every "
+        "array is in its manifest and receipt",
         stub="dataset",
         slots=_data_slots,
+        transposed=True,
     ),
 }

@@ -1,7 +1,7 @@
 """A table's CSV laid out as it is printed: rows, columns and words, no arithmetic. All three renderers start here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relatent.report.catalogue import PrintedColumn, TableSpec
 from relatent.report.cells import TableCell
@@ -12,7 +12,8 @@ from relatent.report.orderings import COLUMN as ORDERING_COLUMN
 class PrintedCell:
     """One place on the page. `ours`, `interval` and `beside` are text, any of them may be empty.
 
-    `beside` is the small print under the number: the paper's value and the verdict.
+    `beside` is the small print under the number: the paper's value and the verdict. A number of ours has receipts; what
+    has none is set in italics, such as *not run*, unless it is `plain`, the paper's number in a column of its own.
     """
 
     ours: str = ""
@@ -20,6 +21,12 @@ class PrintedCell:
     beside: str = ""
     cell_ids: tuple[str, ...] = ()
     receipts: tuple[str, ...] = ()
+    plain: bool = False
+
+    @property
+    def italic(self) -> bool:
+        """Whether it is words in place of a number."""
+        return bool(self.ours) and not self.receipts and not self.plain
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ def lay_out(name: str, spec: TableSpec, cells: Sequence[TableCell], facts: str) 
     main = [cell for cell in cells if cell.column != ORDERING_COLUMN]
     paired = [cell for cell in cells if cell.column == ORDERING_COLUMN]
     tables = [_main_table(name, spec, main, facts)]
-    if paired:
+    if any(cell.ours is not None for cell in paired):
         tables.append(_orderings_table(name, paired))
     return tables
 
@@ -84,17 +91,23 @@ def _main_table(name: str, spec: TableSpec, cells: Sequence[TableCell], facts: s
 
 
 def _orderings_table(name: str, cells: Sequence[TableCell]) -> PrintedTable:
-    column = PrintedColumn("difference (nats)", (ORDERING_COLUMN,))
-    rows = tuple((cell.row, (_printed([cell], column),)) for cell in cells)
+    def row(cell: TableCell) -> tuple[PrintedCell, ...]:
+        whole = _printed([cell], PrintedColumn("", (ORDERING_COLUMN,)))
+        paper = "" if cell.paper is None else number(cell.paper, cell.unit, None)
+        difference = replace(whole, interval="", beside="")
+        if cell.ours is None:
+            return difference, PrintedCell(), PrintedCell(ours=paper, plain=True), PrintedCell()
+        return difference, *(PrintedCell(ours=text, plain=True) for text in (whole.interval, paper, cell.verdict))
+
     return PrintedTable(
         name=f"{name}_orderings",
         title="Orderings the paper argues",
         caption="Paired difference of NLL on the same test images, negative where the paper's ordering holds, with a "
-        f"95 % interval over {_one_of(cell.interval for cell in cells)}. Verdicts after Holm's adjustment at 5 %; "
-        "orderings are compared with the paper's even where values are not.",
+        f"95 % interval over {_one_of(cell.interval for cell in cells)}; the paper's difference is of its printed "
+        "values. Verdicts after Holm's adjustment at 5 %, whether or not the values themselves are comparable.",
         stub="ordering",
-        heads=(("", column.heading),),
-        groups=(("", rows),),
+        heads=(("", "difference (nats)"), ("", "95 % interval"), ("", "paper"), ("", "verdict")),
+        groups=(("", tuple((cell.row, row(cell)) for cell in cells)),),
         notes=(),
     )
 
@@ -113,7 +126,8 @@ def _printed(cells: Sequence[TableCell], column: PrintedColumn) -> PrintedCell:
     if all(cell.ours is None for cell in cells):
         words = verdict if papers else ""
         return PrintedCell(ours=words, beside=f"paper {paper}" if paper else "", cell_ids=_ids(cells))
-    ours = "+".join(number(cell.ours, cell.unit, column.decimals) for cell in cells if cell.ours is not None)
+    at_least = "≥ " if any(cell.interval == "at least" for cell in cells) else ""
+    ours = at_least + "+".join(number(cell.ours, cell.unit, column.decimals) for cell in cells if cell.ours is not None)
     interval = ""
     if column.interval and cells[0].ours_low is not None and cells[0].ours_high is not None:
         low, high = (number(end, cells[0].unit, column.decimals) for end in (cells[0].ours_low, cells[0].ours_high))
@@ -160,7 +174,7 @@ def _provenance(cells: Sequence[TableCell]) -> str:
 
 def _legend(cells: Sequence[TableCell]) -> tuple[str, ...]:
     notes = []
-    over = _in_order(cell.interval for cell in cells if cell.interval)
+    over = _in_order(cell.interval for cell in cells if cell.interval in OVER)
     if over:
         notes.append(f"In brackets: 95 % interval {' or '.join(OVER.get(name, name) for name in over)}.")
     if any(cell.verdict == "not comparable" and cell.paper is not None for cell in cells):
@@ -193,7 +207,7 @@ _FACTS = (
     ("nll_nats", "n_images", "{} test images."),
     ("log_px_nats", "n_images", "{} images."),
     ("accuracy_full", "n_images", "{} test images."),
-    ("accuracy_few", "labels_per_class", "Few labels: {} per class."),
+    ("accuracy_few", "n_labels", "Few labels: {} in all."),
 )
 
 

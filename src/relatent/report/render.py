@@ -2,6 +2,7 @@
 
 import html
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def _grouped(table: PrintedTable) -> bool:
 
 
 def _markdown_cell(cell: PrintedCell) -> str:
-    ours = cell.ours if cell.receipts or not cell.ours else f"*{cell.ours}*"
+    ours = f"*{cell.ours}*" if cell.italic else cell.ours
     return "<br>".join(filter(None, (f"{ours} {cell.interval}".strip(), cell.beside)))
 
 
@@ -53,6 +54,7 @@ def _latex_table(table: PrintedTable) -> str:
         r"\centering\small",
         rf"\caption{{{_tex(table.caption)}}}",
         rf"\label{{tab:{table.name.replace('_', '-')}}}",
+        r"\smallskip",
         rf"\begin{{tabular}}{{l{'c' * width}}}",
         r"\toprule",
     ]
@@ -84,7 +86,7 @@ def _latex_table(table: PrintedTable) -> str:
 
 
 def _latex_ours(cell: PrintedCell) -> str:
-    return _tex(cell.ours) if cell.receipts or not cell.ours else rf"\emph{{{_tex(cell.ours)}}}"
+    return rf"\emph{{{_tex(cell.ours)}}}" if cell.italic else _tex(cell.ours)
 
 
 _TEX = {
@@ -103,12 +105,14 @@ _TEX = {
     "×": r"$\times$",
     "[": "{[}",
     "]": "{]}",
+    "≥": r"$\geq$",
     "’": "'",
 }
 
 
 def _tex(text: str) -> str:
-    return "".join(_TEX.get(character, character) for character in text)
+    escaped = "".join(_TEX.get(character, character) for character in text)
+    return re.sub(r"\b([A-Z])\\_(\w+)", r"$\1_{\2}$", escaped)  # L_5000 as a mathematician writes it
 
 
 def html_tables(tables: Sequence[PrintedTable], folder: Path) -> str:
@@ -120,9 +124,8 @@ def _html_table(table: PrintedTable, folder: Path) -> str:
     groups = [group for group, _ in table.heads]
     lines = [
         f'<section class="table" id="{table.name}">',
-        f"<h3>{_esc(table.title)}</h3>",
+        f"<h3>{_words(table.title)}</h3>",
         '<div class="scroll"><table>',
-        f"<caption>{_esc(table.caption)}</caption>",
         "<thead>",
     ]
     if any(groups):
@@ -131,7 +134,7 @@ def _html_table(table: PrintedTable, folder: Path) -> str:
             for group in dict.fromkeys(groups)
         )
         lines.append(f"<tr><th></th>{spans}</tr>")
-    heads = "".join(f'<th scope="col">{_esc(heading)}</th>' for _, heading in table.heads)
+    heads = "".join(f'<th scope="col">{_words(heading)}</th>' for _, heading in table.heads)
     lines += [f'<tr><th scope="col">{_esc(table.stub)}</th>{heads}</tr>', "</thead>"]
     for group, rows in table.groups:
         lines.append("<tbody>")
@@ -141,9 +144,10 @@ def _html_table(table: PrintedTable, folder: Path) -> str:
             )
         for label, cells in rows:
             body = "".join(_html_cell(cell, folder) for cell in cells)
-            lines.append(f'<tr><th scope="row">{_esc(label)}</th>{body}</tr>')
+            lines.append(f'<tr><th scope="row">{_words(label)}</th>{body}</tr>')
         lines.append("</tbody>")
-    lines += ["</table></div>", *(f'<p class="note">{_esc(note)}</p>' for note in table.notes), "</section>"]
+    lines += ["</table></div>", f'<p class="note">{_words(table.caption)}</p>']
+    lines += [*(f'<p class="note">{_words(note)}</p>' for note in table.notes), "</section>"]
     return "\n".join(lines)
 
 
@@ -153,7 +157,7 @@ def _html_cell(cell: PrintedCell, folder: Path) -> str:
     if cell.receipts:
         where = os.path.relpath(cell.receipts[0], folder)
         ours = f'<a href="{_esc(where)}" data-receipts="{_esc(" ".join(cell.receipts))}">{ours}</a>'
-    elif ours:
+    elif cell.italic:
         ours = f"<em>{ours}</em>"
     small = [(name, getattr(cell, name)) for name in ("interval", "beside")]
     parts = [ours, *(f'<small class="{name}">{_esc(text)}</small>' for name, text in small if text)]
@@ -162,6 +166,11 @@ def _html_cell(cell: PrintedCell, folder: Path) -> str:
 
 def _esc(text: str) -> str:
     return html.escape(text, quote=True)
+
+
+def _words(text: str) -> str:
+    """Escaped, with L_5000 as a mathematician writes it."""
+    return re.sub(r"\b([A-Z])_(\w+)", r"\1<sub>\2</sub>", _esc(text))
 
 
 STYLE = """\
@@ -173,7 +182,6 @@ a{color:var(--link)}
 td a{text-decoration:none;border-bottom:1px dotted}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.5rem 0}
-caption{caption-side:bottom;text-align:left;color:var(--soft);font-size:.875rem;padding-top:.5rem}
 th,td{padding:.35rem .8rem;text-align:center;vertical-align:top}
 thead tr:first-child th{border-top:2px solid var(--ink)}
 thead tr:last-child th{border-bottom:1px solid var(--ink)}
@@ -183,7 +191,7 @@ th[scope=row],th[scope=rowgroup],thead th:first-child{text-align:left}
 th[scope=row]{font-weight:normal}
 tr.group th{font-style:italic;font-weight:normal;color:var(--soft)}
 td small{display:block;color:var(--soft);font-size:.75rem;white-space:nowrap}
-.note{color:var(--soft);font-size:.875rem;margin:.25rem 0}
+.note{color:var(--soft);font-size:.875rem;margin:.25rem 0;max-width:60rem}
 """
 
 

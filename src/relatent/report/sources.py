@@ -21,7 +21,7 @@ def cells_of(study: "Study") -> list[str]:
         *(f"dedup/{dataset}" for dataset in study.dedup.cells()),
         *(f"evaluate_nll/{cell}" for cell in [*study.density.cells(), *study.density.adopted]),
         *(f"evaluate_nll/exact/{model}" for model in study.exact.cells()),
-        *(f"sample/{cell}" for cell in [*study.gan.cells(), *study.gan.adopted]),
+        *(f"sample/{cell}" for cell in study.sample.cells()),
         *(f"probe/{cell}" for cell in study.probe.cells()),
     ]
 
@@ -62,11 +62,11 @@ def folder_of(study: str, source: str) -> str:
 
 
 def source_files(study: "Study", sources: Sequence[str], kind: str) -> list[str]:
-    """One file of each source: "metrics" (a manifest for prepared data), "per_image" or "receipt"."""
+    """One file of each source: "metrics" (the checks of prepared data), "per_image" or "receipt"."""
     names = {"metrics": "metrics.json", "per_image": "per_image.npz", "receipt": "receipt.json"}
+    of_data = {"metrics": "checks.json", "receipt": "checks.receipt.json"}
     return [
-        f"{folder_of(study.study, source)}/"
-        f"{'manifest.json' if kind == 'metrics' and source.startswith('prepared/') else names[kind]}"
+        f"{folder_of(study.study, source)}/{of_data[kind] if source.startswith('prepared/') else names[kind]}"
         for source in sources
     ]
 

@@ -75,7 +75,7 @@ GAN_CURVES = (
 
 
 def draw_gan_training(inputs: Inputs, settings: PageSettings) -> Drawing:
-    """Losses of D and G over the images seen, and the norms of their gradients; a running median over each raw trace."""
+    """Losses of D and G over the images seen, and their gradients; a running median over each raw trace."""
     import matplotlib.pyplot as plt
 
     sources = inputs.sources("history.csv")

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,12 @@ def mosaic(images: "np.ndarray", columns: int) -> "np.ndarray":
     return sheet[..., 0] if channels == 1 else sheet
 
 
+def square(images: "np.ndarray", most: int = 100) -> tuple["np.ndarray", int]:
+    """As many of the first images as fill a square, and its side."""
+    side = math.isqrt(min(len(images), most))
+    return images[: side * side], side
+
+
 def show_mosaic(axes: "Axes", images: "np.ndarray", columns: int, title: str) -> None:
     """One panel of images."""
     axes.imshow(mosaic(images, columns), vmin=0, vmax=255)
@@ -77,7 +84,6 @@ def draw_density_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
     """Burda et al. 2016, Fig. 3: VAE left, IWAE right, one layer above two; Bernoulli means of prior samples."""
     import matplotlib.pyplot as plt
 
-    columns = 10
     places = {source: _density_place(source) for source in inputs.sources("samples.npy")}
     depths = sorted({depth for depth, _ in places.values()})
     objectives = sorted({objective for _, objective in places.values()}, reverse=True)
@@ -88,7 +94,7 @@ def draw_density_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
     rows: list[dict[str, Any]] = []
     for source, (depth, objective) in places.items():
         path = inputs.file(source, "samples.npy")
-        images = read_images(path)[: columns * columns]
+        images, columns = square(read_images(path))
         panel = axes[depths.index(depth), objectives.index(objective)]
         panel.set_visible(True)
         title = f"{objective}, {depth} stochastic layer{'s' if depth > 1 else ''}"
@@ -106,7 +112,6 @@ def draw_gan_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
     """Radford et al. 2016, Figs 2 and 3: samples after the first epoch and at the end, in the order they were drawn."""
     import matplotlib.pyplot as plt
 
-    columns = 8
     sources = inputs.sources("samples.npy")
     panels = [(source, name) for source in sources for name in ("early.npy", "samples.npy") if inputs.has(source, name)]
     across = 2
@@ -117,7 +122,7 @@ def draw_gan_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
     rows: list[dict[str, Any]] = []
     for axis, (source, name) in zip(axes.flat, panels, strict=False):
         path = inputs.file(source, name)
-        images = read_images(path)[: columns * columns]
+        images, columns = square(read_images(path))
         title = "after 1 epoch" if name == "early.npy" else "at the end"
         if len(sources) > 1:
             title = f"{source.partition('/')[2]}, {title}"
@@ -126,13 +131,19 @@ def draw_gan_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
     return Drawing(figure, rows)
 
 
+PATHS_SHOWN = 5
+
+
 def draw_interpolation(inputs: Inputs, settings: PageSettings) -> Drawing:
-    """Radford et al. 2016, Fig. 4: straight paths between random z, one per row."""
+    """Radford et al. 2016, Fig. 4: straight paths between random z, one per row.
+
+    A GAN's array holds as many spherical paths after its straight ones; those are not shown.
+    """
     import matplotlib.pyplot as plt
 
     sources = inputs.sources("interpolation.npy")
     arrays = {source: read_images(inputs.file(source, "interpolation.npy"), dimensions=5) for source in sources}
-    shapes = [(min(len(a), 6), a.shape[1]) for a in arrays.values()]
+    shapes = [(min(len(array) // 2, PATHS_SHOWN), array.shape[1]) for array in arrays.values()]
     figure, axes = plt.subplots(
         len(sources),
         1,

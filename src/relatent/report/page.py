@@ -1,0 +1,204 @@
+"""The report of a study: one HTML page that needs no network, from what is there."""
+
+import base64
+import html
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from relatent.config.report import PageSettings
+from relatent.errors import DataIntegrityError, MissingDataError
+from relatent.ledger.files import read_json
+from relatent.report.catalogue import TABLES
+from relatent.report.cells import VERDICTS, read_cells
+from relatent.report.costs import phase_costs
+from relatent.report.figure_catalogue import FIGURES
+from relatent.report.lineage import Link, anchor_of, chain, read_links
+from relatent.report.render import STYLE
+from relatent.report.words import made_with
+
+PHASES = (
+    "fetch",
+    "prepare",
+    "check_data",
+    "dedup",
+    "train_density",
+    "evaluate_nll",
+    "train_gan",
+    "sample",
+    "features",
+    "probe",
+    "tables",
+    "figures",
+)
+
+
+@dataclass(frozen=True)
+class ReportTable:
+    """A table on the page: its name, the rendered HTML with links into this page."""
+
+    name: str
+    html: str
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """A figure on the page, with the image itself in the address."""
+
+    name: str
+    title: str
+    caption: str
+    data_url: str
+    receipt: str
+
+
+def report_page(study: str, settings_text: str, effort: str) -> str:
+    """The whole page.
+
+    Args:
+        settings_text: the study's YAML as written.
+        effort: of the study.
+
+    Raises:
+        MissingDataError: the study has neither tables nor figures.
+    """
+    folder = Path("results") / study
+    links = read_links([folder, Path("data/raw"), Path("data/prepared")])
+    tables = report_tables(folder)
+    figures = report_figures(folder)
+    if not tables and not figures:
+        raise MissingDataError(
+            f"{folder}: no tables and no figures yet. Run `snakemake --configfile config/{study}.yaml phase_tables`."
+        )
+    shown = {
+        r for table in tables for group in re.findall(r'data-receipts="([^"]+)"', table.html) for r in group.split()
+    }
+    shown |= {figure.receipt for figure in figures}
+    behind: dict[str, Link] = {}
+    for path in sorted(shown):
+        behind |= {link.path: link for link in chain(links, path)}
+    costs = phase_costs(study, PHASES)
+    return _template().render(
+        study=study,
+        effort=effort,
+        style=STYLE,
+        tables=tables,
+        figures=figures,
+        verdicts=verdict_counts(folder),
+        findings=findings(folder),
+        costs=costs,
+        total_s=sum(cost.seconds for cost in costs),
+        settings_text=settings_text,
+        links=sorted(behind.values(), key=_by_phase),
+        environments=environments(folder),
+    )
+
+
+def report_tables(folder: Path) -> list[ReportTable]:
+    """Rendered tables in the order of the catalogue, their links turned into this page's anchors."""
+    found = []
+    for name in TABLES:
+        path = folder / "tables" / f"{name}.html"
+        if path.exists():
+            body = re.search(r"<body>\n(.*)\n</body>", path.read_text(encoding="utf-8"), re.S)
+            if body is None:
+                raise DataIntegrityError(f"{path}: not a page of relatent; run `snakemake {path}`")
+            found.append(ReportTable(name, _into_this_page(body[1])))
+    return found
+
+
+def _into_this_page(text: str) -> str:
+    def anchored(match: re.Match[str]) -> str:
+        first = html.unescape(match[1]).split()[0]
+        return f'href="#{anchor_of(first)}" data-receipts="{match[1]}"'
+
+    return re.sub(r'href="[^"]*" data-receipts="([^"]+)"', anchored, text)
+
+
+def report_figures(folder: Path) -> list[ReportFigure]:
+    """Figures in the order of the catalogue; captions from the catalogue and from the figure's receipt."""
+    found = []
+    for name, spec in FIGURES.items():
+        path = folder / "figures" / f"{name}.png"
+        receipt = path.with_name(f"{name}.receipt.json")
+        if path.exists() and receipt.exists():
+            settings = PageSettings.model_validate(read_json(receipt)["settings"])
+            data = base64.b64encode(path.read_bytes()).decode()
+            caption = f"{spec.caption}. {made_with(settings)}."
+            found.append(ReportFigure(name, spec.title, caption, f"data:image/png;base64,{data}", receipt.as_posix()))
+    return found
+
+
+def verdict_counts(folder: Path) -> Mapping[str, int]:
+    """How many cells have each verdict, over all tables, where the paper prints a number."""
+    counts: Counter[str] = Counter(
+        cell.verdict
+        for path in sorted((folder / "tables").glob("*.csv"))
+        for cell in read_cells(path)
+        if cell.paper is not None
+    )
+    return {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]}
+
+
+def findings(folder: Path) -> list[str]:
+    """Plain sentences: orderings that were tested, agreement with exact values, the probe's paired differences."""
+    sentences = []
+    for path in sorted((folder / "tables").glob("*.csv")):
+        cells = [cell for cell in read_cells(path) if cell.column == "paired difference" and cell.ours is not None]
+        if cells:
+            words = {"reproduced": "hold", "inconclusive": "are undecided", "worse": "are reversed"}
+            counts: Counter[str] = Counter(cell.verdict for cell in cells)
+            parts = [f"{counts[verdict]} {word}" for verdict, word in words.items() if counts[verdict]]
+            sentences.append(f"{path.stem}: of {len(cells)} orderings the paper argues, {', '.join(parts)}.")
+        exact = [cell for cell in read_cells(path) if cell.column == "L_5000 − exact" and cell.ours is not None]
+        if exact:
+            agree = sum(cell.verdict == "reproduced" for cell in exact)
+            sentences.append(
+                f"{path.stem}: L_5000 agrees with the exact log p(x), within three standard errors and its first-order "
+                f"bias, on {agree} of {len(exact)} models."
+            )
+    for path in sorted((folder / "probe").glob("*/comparisons/comparisons.json")):
+        sentences += [f"{path.parent.parent.name}: {comparison['sentence']}" for comparison in read_json(path)]
+    return sentences
+
+
+def environments(folder: Path) -> list[tuple[str, Mapping[str, Any]]]:
+    """Environment records of the study and of its data, by digest."""
+    paths = [*sorted((folder / "environments").glob("*.json")), *sorted(Path("data/environments").glob("*.json"))]
+    return [(path.stem, read_json(path)) for path in dict.fromkeys(paths)]
+
+
+def _by_phase(link: Link) -> tuple[int, str]:
+    parts = link.path.split("/")
+    phase = {"raw": "fetch", "prepared": "prepare"}.get(parts[1], parts[2] if len(parts) > 2 else "")
+    return (PHASES.index(phase) if phase in PHASES else len(PHASES), link.path)
+
+
+def _template() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("relatent.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["duration"] = duration
+    environment.filters["pretty"] = lambda value: json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
+    environment.filters["anchor"] = anchor_of
+    return environment.get_template("report.html.j2")
+
+
+def duration(seconds: float) -> str:
+    """`3.2 s`, `4 min 05 s`, `2 h 10 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

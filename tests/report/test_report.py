@@ -1,0 +1,64 @@
+"""The report of a made-up study: one file that needs no network, every number linked to a receipt on the same page."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from conftest import REPOSITORY, make_figure, make_table
+from relatent.cli import report
+from relatent.errors import MissingDataError
+from relatent.report.page import duration
+
+
+@pytest.fixture
+def page(root):
+    """report.html of the made-up study, as text."""
+    make_table("iwae_table1_digits")
+    make_table("exact_likelihood")
+    make_figure("exact_gap")
+    Path("config").mkdir()
+    shutil.copy(REPOSITORY / "config/demo.yaml", "config/demo.yaml")
+    benchmark = Path("logs/demo/evaluate_nll/digits/vae-L1-k1.tsv")
+    benchmark.parent.mkdir(parents=True)
+    benchmark.write_text("s\th:m:s\tmax_rss\n75.2\t0:01:15\t310.5\n")
+    report.main(["demo"])
+    return Path("results/demo/report.html").read_text()
+
+
+def test_the_page_opens_offline(page):
+    """Nothing is fetched: no address of a stylesheet, a script, a font or an image but the page's own bytes."""
+    assert not re.findall(r'(?:src|href)="(?!#|data:)[^"]*"', page)
+    assert not re.findall(r"url\(|@import", page)
+
+
+def test_every_number_links_to_a_receipt_on_the_page(page):
+    """The reader walks from a number to its receipt, and from there to the receipts behind it."""
+    links = set(re.findall(r'href="#(receipt-[^"]+)"', page))
+    anchors = set(re.findall(r'id="(receipt-[^"]+)"', page))
+    assert links and links <= anchors
+    assert "receipt-results-demo-evaluate-nll-digits-iwae-L1-k50-receipt-json" in links
+
+
+def test_the_page_says_effort_settings_cost_and_findings(page):
+    assert "Effort <b>demo</b>" in page
+    assert "study: demo" in page and "seeds: [0, 1, 2]" in page
+    assert "1 min 15 s" in page
+    assert "on 3 of 3 models" in page
+
+
+def test_both_colour_schemes_are_served(page):
+    assert "color-scheme:light dark" in page and "prefers-color-scheme:dark" in page
+
+
+def test_a_study_without_results_is_named_with_the_remedy(root):
+    Path("config").mkdir()
+    Path("config/empty.yaml").write_text("study: empty\neffort: demo\n")
+    with pytest.raises(MissingDataError, match=r"results/empty: no tables and no figures yet. Run `snakemake"):
+        report.main(["empty"])
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(3.21, "3.2 s"), (245, "4 min 05 s"), (7800, "2 h 10 min")])
+def test_durations_read_as_a_person_says_them(seconds, words):
+    assert duration(seconds) == words

@@ -1,0 +1,29 @@
+# One HTML page over all that is there. A view: no receipt, no DVC stage, made last.
+REPORT_CONFIG = (
+    str(workflow.configfiles[-1])
+    if workflow.configfiles
+    else f"config/{STUDY.study}.yaml"
+)
+
+
+localrules:
+    report,
+
+
+rule report:
+    input:
+        [phase_files(phase) for phase in PHASES],
+        config=REPORT_CONFIG,
+    output:
+        page=f"results/{STUDY.study}/report.html",
+    log:
+        f"logs/{STUDY.study}/report.log",
+    conda:
+        "../envs/relatent.yaml"
+    threads: 1
+    resources:
+        mem_mb=500,
+    params:
+        code=code_digest("relatent.cli.report"),
+    shell:
+        "python -m relatent.cli.report {input.config:q} --output {output.page} > {log} 2>&1"
