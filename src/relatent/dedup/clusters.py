@@ -4,7 +4,10 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from relatent.dedup.search import distinct, first_equal, near_pairs
+from relatent.dedup.search import distinct, first_equal, near_pairs, plan_for
+
+HELD = 1 << 16
+"""Pairs that may be held however few the items."""
 
 Blocks = Callable[[], Iterable[tuple[np.ndarray, ...]]]
 
@@ -25,10 +28,11 @@ def clusters(codes: np.ndarray, radius: int) -> np.ndarray:
         ValueError: codes of another type or shape, a radius outside 0 to 16.
     """
     first = first_equal(codes)
-    if radius == 0:
-        return first
     items = distinct(first)
-    centre = star_centres(codes, first, lambda: near_pairs(codes, radius, items))
+    if radius == 0 or len(items) < 2:
+        return first
+    plan = plan_for(codes, radius, items)
+    centre = star_centres(codes, first, lambda: near_pairs(codes, radius, items, plan))
     lowest = np.arange(len(codes))
     np.minimum.at(lowest, centre[items], items)
     return lowest[centre[first]]
@@ -54,7 +58,7 @@ def star_centres(codes: np.ndarray, first: np.ndarray, blocks: Blocks) -> np.nda
         np.add.at(within, b, images[a])
         if held is not None:
             held.append((a.astype(np.int32), b.astype(np.int32)))
-            held = held if sum(len(part[0]) for part in held) <= len(codes) else None
+            held = held if sum(len(part[0]) for part in held) <= max(len(codes), HELD) else None
     pairs = blocks if held is None else lambda: held
     involved = np.flatnonzero(within > images)
     rank = np.zeros(len(codes), dtype=np.int64)

@@ -34,9 +34,10 @@ def judge(a: np.ndarray, b: np.ndarray, same_correlation: float, same_rms: float
     """
     if a.shape != b.shape:
         raise ValueError(f"a is {a.shape}, b is {b.shape}; a pair needs two images of one shape")
-    x, y = (images.astype(np.float64) / 255 for images in (a, b))
-    rms = np.sqrt(((x - y) ** 2).mean(axis=(1, 2, 3)))
-    x, y = (pixels - pixels.mean(axis=(2, 3), keepdims=True) for pixels in (x, y))
+    x, y = (images.astype(np.float64) for images in (a, b))
+    rms = np.sqrt(((x - y) ** 2).mean(axis=(1, 2, 3))) / 255
+    area = a.shape[2] * a.shape[3]
+    x, y = (pixels * area - pixels.sum(axis=(2, 3), keepdims=True) for pixels in (x, y))  # centred; exact integers
     spread = np.sqrt((x**2).sum(axis=(1, 2, 3)) * (y**2).sum(axis=(1, 2, 3)))
     correlation = np.divide((x * y).sum(axis=(1, 2, 3)), spread, out=np.zeros(len(x)), where=spread > 0)
     return Verdicts(correlation, rms, (correlation >= same_correlation) | (rms <= same_rms))
