@@ -6,7 +6,7 @@ from relatent.config.registry import load_registry
 
 def checked_study():
     """The study of this run, or exit 2 with one line per wrong key."""
-    where = ", ".join(workflow.configfiles) or "--config"
+    where = ", ".join(map(str, workflow.configfiles)) or "--config"
     try:
         return study_from(config, where, load_registry().names())
     except RelatentError as error:
