@@ -1,19 +1,61 @@
-"""Takes in results that came by Git and DVC: verifies them and makes Snakemake agree."""
+"""Takes in results: those of a study that came by Git and DVC, or cells from elsewhere in a tar.
+
+relatent adopt STUDY      after `dvc pull`, `dvc checkout`, or `dvc repro` in a clone: verifies every receipt, puts
+                          finished work back into scratch, and only then lets Snakemake know.
+relatent adopt FILE.tar   cells made on another machine or in a long background run, packed by `relatent pack`: verifies
+                          them and puts them into place.
+"""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from relatent.bridge.graph import DEMO, study_place
+from relatent.bridge.pack import Arrival, unpack
 from relatent.bridge.states import adopt
 from relatent.cli.job import run
+from relatent.errors import ConfigError
+from relatent.ledger.code import code_digest
+from relatent.ledger.receipts import Receipt
+from relatent.ledger.verify import refill_scratch
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Verify every receipt, put finished work back into scratch, and only then let Snakemake know."""
-    parser = argparse.ArgumentParser(prog="relatent adopt", description=__doc__)
-    parser.add_argument("study", nargs="?", default=DEMO)
-    adopt(study_place(parser.parse_args(argv).study))
+    """Adopt a study or a tar."""
+    parser = argparse.ArgumentParser(
+        prog="relatent adopt", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", nargs="?", default=DEMO, metavar="STUDY or FILE.tar")
+    parser.add_argument("--replace", action="store_true", help="of a tar: also where other bytes are there already")
+    asked = parser.parse_args(argv)
+    if asked.what.endswith(".tar") or "/" in asked.what:
+        _adopt_tar(Path(asked.what), asked.replace)
+    else:
+        adopt(study_place(asked.what))
+
+
+def _adopt_tar(tar: Path, replace: bool) -> None:
+    arrival = unpack(tar, replace)
+    study_place(arrival.study)
+    print(f"{tar}: {len(arrival.receipts)} receipts, {arrival.n_files} files, verified and in place")
+    for path, receipt in arrival.receipts.items():
+        print(f"  {path}: code {receipt.code[:12]}, {'today' if _is_today(receipt) else 'not today'}'s")
+    filled = refill_scratch(receipt for receipt in arrival.receipts.values() if _is_today(receipt))
+    print(f"{filled} finished works put into scratch")
+    print(_next(arrival))
+
+
+def _is_today(receipt: Receipt) -> bool:
+    try:
+        return code_digest(receipt.command) == receipt.code
+    except ConfigError:
+        return False
+
+
+def _next(arrival: Arrival) -> str:
+    cells = ", ".join(sorted({receipt.cell for receipt in arrival.receipts.values()}))
+    return f"Next: `snakemake` makes cells under `run:` of config/{arrival.study}.yaml current, from scratch. To keep them as they are, list them under `adopted:` and commit their files: {cells}"
 
 
 if __name__ == "__main__":
