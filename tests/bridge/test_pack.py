@@ -208,7 +208,7 @@ def test_a_receipt_speaks_only_of_its_own_folder(packed, tmp_path):
 def test_a_cell_made_from_other_data_is_refused(packed, tmp_path):
     """The same name with other bytes: another binarisation, another split."""
     other = FileRecord(f"{DATA}/train_images.npy", "0" * 64, 6)
-    with pytest.raises(DataIntegrityError, match="was made from another data/prepared/mnist/train_images.npy"):
+    with pytest.raises(DataIntegrityError, match=r"was made from another data/prepared/mnist/train_images\.npy"):
         unpack(changed_receipt(packed, tmp_path, inputs=(other,)))
     absent = FileRecord("data/prepared/omniglot/train_images.npy", "0" * 64, 6)
     with pytest.raises(DataIntegrityError, match="of which no receipt is here; prepare the data first"):

@@ -92,6 +92,8 @@ def unpack(tar: Path, replace: bool = False) -> Arrival:
         MissingDataError: no such tar.
         DataIntegrityError: it is not whole, not honest or not safe; then nothing was put into place.
     """
+    if not tar.is_file():
+        raise MissingDataError(f"{tar}: no such file")
     INCOMING.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=INCOMING) as folder:
         incoming = Path(folder)
@@ -133,10 +135,6 @@ def read_tar(tar: Path, folder: Path) -> list[str]:
                     shutil.copyfileobj(source, target, 1 << 20)
                 if place.stat().st_size != member.size:
                     raise DataIntegrityError(f"{tar}: {member.name!r} is cut short. Copy the tar again.")
-    except FileNotFoundError:
-        if not tar.is_file():
-            raise MissingDataError(f"{tar}: no such file") from None
-        raise
     except (tarfile.TarError, EOFError, UnicodeError) as error:
         raise DataIntegrityError(
             f"{tar}: not a whole, uncompressed tar ({error}). Make it with `relatent pack`."

@@ -55,7 +55,10 @@ def _is_today(receipt: Receipt) -> bool:
 
 def _next(arrival: Arrival) -> str:
     cells = ", ".join(sorted({receipt.cell for receipt in arrival.receipts.values()}))
-    return f"Next: `snakemake` makes cells under `run:` of config/{arrival.study}.yaml current, from scratch. To keep them as they are, list them under `adopted:` and commit their files: {cells}"
+    return (
+        f"Next: `snakemake` makes cells under `run:` of config/{arrival.study}.yaml current, from scratch.\n"
+        f"To keep them as they are, list them under `adopted:` and commit their files: {cells}"
+    )
 
 
 if __name__ == "__main__":
