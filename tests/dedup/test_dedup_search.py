@@ -104,7 +104,7 @@ def test_a_million_copies_of_one_code_are_one_group_and_no_pairs():
 @pytest.mark.parametrize("kind", ["uniform", "copies"])
 def test_extra_memory_is_at_most_three_words_per_item(kind):
     """Words of the items, the first of each code, and room for a block: not the candidates."""
-    n = 2_000_000
+    n = 1_000_000
     rng = np.random.default_rng(0)
     codes = rng.integers(0, 2**64, (n, 2), dtype=np.uint64)
     if kind == "copies":

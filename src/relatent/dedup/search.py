@@ -8,7 +8,7 @@ shrink distances, so nearly all chance neighbours are refused without a look at 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from heapq import heappop, heappush
 from itertools import combinations
 from math import comb
@@ -89,18 +89,24 @@ def near_pairs(
     if radius == 0 or n < 2:
         return
     plan = plan or plan_for(codes, radius, items)
-    layout = Layout.of(n)
-    for number, mask in enumerate(plan.masks):
-        words = _words(codes, items, mask, layout, sketch=True)
-        look = partial(_within, codes, items, radius, plan.masks[:number])
-        waiting: list[tuple[np.ndarray, np.ndarray]] = []
-        for met in _met(words, layout):
-            for pairs in _neighbours(met, radius, layout):
-                waiting.append(pairs)
-                if sum(len(a) for a, _ in waiting) > SLICE:
-                    yield from look(waiting)
-                    waiting = []
-        yield from look(waiting)
+    for number in range(len(plan.masks)):
+        yield from _pairs_by_mask(codes, items, plan, number)
+
+
+def _pairs_by_mask(codes: np.ndarray, items: np.ndarray | None, plan: "Plan", number: int) -> Iterator[Pairs]:
+    """The pairs that agree on mask `number` of the plan and on none before it."""
+    layout = Layout.of(len(codes) if items is None else len(items))
+    words = _words(codes, items, plan.masks[number], layout, sketch=True)
+    waiting: list[tuple[np.ndarray, np.ndarray]] = []
+    held = 0
+    for met in _met(words, layout):
+        for pairs in _neighbours(met, plan.radius, layout):
+            waiting.append(pairs)
+            held += len(pairs[0])
+            if held > SLICE:
+                yield from _within(codes, items, plan, number, waiting)
+                waiting, held = [], 0
+    yield from _within(codes, items, plan, number, waiting)
 
 
 def nearest_within(queries: np.ndarray, codes: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray]:
@@ -382,15 +388,17 @@ def _enter_runs(first: np.ndarray, codes: np.ndarray, met: np.ndarray, layout: L
 def _met(words: np.ndarray, layout: Layout) -> Iterator[np.ndarray]:
     """The words that share their sort bits with another, such words side by side, in parts of a bounded size."""
     waiting: list[np.ndarray] = []
+    held = 0
     for part in _slices(words, layout):
         meets = (part[1:] ^ part[:-1]) < layout.met
         met = np.zeros(len(part), dtype=bool)
         met[:-1] = meets
         met[1:] |= meets
         waiting.append(part[met])
-        if sum(map(len, waiting)) > 2 * SLICE:  # not at once: the work on a part costs by its longest run
+        held += len(waiting[-1])
+        if held > 2 * SLICE:  # few large parts: the work on a part has a cost by its longest run
             yield np.concatenate(waiting)
-            waiting = []
+            waiting, held = [], 0
     if waiting:
         yield np.concatenate(waiting)
 
@@ -415,11 +423,11 @@ def _neighbours(part: np.ndarray, radius: int, layout: Layout) -> Iterator[tuple
 def _within(
     codes: np.ndarray,
     items: np.ndarray | None,
-    radius: int,
-    earlier: Sequence[Mask],
+    plan: Plan,
+    number: int,
     waiting: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> Iterator[Pairs]:
-    """Those of the waiting pairs that are within the radius and that no earlier mask has reported."""
+    """Those of the waiting pairs that are within the radius and that no mask before `number` has reported."""
     if not waiting:
         return
     a, b = (np.concatenate(side).astype(np.intp) for side in zip(*waiting, strict=True))
@@ -427,8 +435,8 @@ def _within(
         a, b = items[a], items[b]
     difference = np.take(codes, a, axis=0) ^ np.take(codes, b, axis=0)
     distance = np.bitwise_count(difference).sum(axis=1, dtype=np.int64)
-    near = np.flatnonzero(distance <= radius)
-    for mask in earlier:
+    near = np.flatnonzero(distance <= plan.radius)
+    for mask in plan.masks[:number]:
         near = near[((difference[near, 0] & mask[0]) | (difference[near, 1] & mask[1])) != 0]
     if len(near):
         a, b = a[near].astype(np.int64), b[near].astype(np.int64)
