@@ -193,3 +193,19 @@ def test_a_bound_that_is_not_finite_stops_the_run():
     trainer.flat.views["q_z1_given_x.mean.bias"].fill_(float("nan"))
     with pytest.raises(TrainingError, match=r"the bound is nan at step 0 \(epoch 0, learning rate 0.001\)"):
         trainer.advance()
+
+
+def test_a_run_that_diverges_is_stopped():
+    """A rate a hundred thousand times too high: stopped by its bound long before the schedule ends."""
+    with pytest.raises(TrainingError, match=r"the run diverges|the bound is (nan|-inf|inf)"):
+        train(images(), run_of(stages=[Stage(3, 1e-3), Stage(300, 100.0)]), seed=0)
+
+
+def test_a_model_that_ignores_its_latents_is_stopped(tmp_path):
+    """Images without any difference leave z1 nothing to say; the state of the last stage stays."""
+    alike = np.full((50, 1, 4, 4), 255, dtype=np.uint8)
+    checkpoint = tmp_path / "state.safetensors"
+    run = run_of("vae", k=1, stages=schedule("paper", stages=4))
+    with pytest.raises(TrainingError, match=r"after epoch (13|40) no unit of z1 is active"):
+        train(alike, run, seed=0, checkpoint=checkpoint)
+    assert State.read(checkpoint, run).history

@@ -6,9 +6,12 @@ and the number of steps done; a run resumed at any step ends in the bits of an u
 
 import json
 import math
+import sys
 import time
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -32,6 +35,8 @@ from relatent.training.adam import Adam, FlatParameters
 from relatent.training.schedule import PRESETS, Stage, total_epochs
 
 CHECKPOINT_EVERY_S = 30.0
+EPOCHS_TO_COME_ALIVE = 13  # the end of stage 2
+ACTIVE_VARIANCE = 0.01  # Burda et al. 2016, sec. 5.2
 
 Estimator = Literal["plain", "stl", "dreg", "single", "kl"]
 
@@ -180,9 +185,12 @@ def train(
         while trainer.step < trainer.first_step + steps:
             bound = trainer.advance()
             progress.advance(run.batch_size, {"bound": bound})
-            if checkpoint is not None and (time.monotonic() - last_kept >= checkpoint_every_s or trainer.stage_ended()):
+            stage_ended = trainer.step in trainer.ends
+            if checkpoint is not None and (time.monotonic() - last_kept >= checkpoint_every_s or stage_ended):
                 trainer.state().write(checkpoint, run)
                 last_kept = time.monotonic()
+            if stage_ended:
+                trainer.refuse_a_dead_layer()
     return trainer.state()
 
 
@@ -211,7 +219,8 @@ class Trainer:
         if start is not None:
             self.take(start)
         self.first_step = self.step
-        self.ends = np.cumsum([stage.epochs for stage in run.stages]) * self.steps_per_epoch + self.first_step
+        epochs = accumulate(stage.epochs for stage in run.stages)
+        self.ends = [self.first_step + count * self.steps_per_epoch for count in epochs]
 
     def _gradient(self, x: Tensor, noise: tuple[Tensor, ...]) -> Tensor:
         """Fill the flat gradient by the run's estimator; return log_w, (k, batch)."""
@@ -253,13 +262,46 @@ class Trainer:
             list(self.history),
         )
 
-    def stage_ended(self) -> bool:
-        """Whether the last step was the last of a stage."""
-        return self.step in self.ends
+    def refuse_a_dead_layer(self) -> None:
+        """Stop a run whose z1 carries nothing after stage 2; say so, and go on, where only z2 does not.
+
+        In the paper's runs z1 has 19 active units or more and z2 at least 4, all alive long before epoch 13.
+
+        Raises:
+            TrainingError: no unit of z1 varies with x.
+        """
+        epoch = self.step // self.steps_per_epoch
+        if epoch < EPOCHS_TO_COME_ALIVE:
+            return
+        count = min(500, len(self.batches.images))  # as many as the released code takes
+        x = torch.from_numpy(dynamic(self.batches.images[:count], self.seed, self.step)).float()
+        with torch.inference_mode():
+            means = [self.model.encode(x).mean]
+            if self.model.layers == 2:
+                means.append(self.model.encode_z2(means[0]).mean)
+        active = [int((mean.var(0, unbiased=False) > ACTIVE_VARIANCE).sum()) for mean in means]
+        if active[0] == 0:
+            raise TrainingError(
+                f"after epoch {epoch} no unit of z1 is active: its posterior means vary by less than {ACTIVE_VARIANCE} "
+                "over the training images, so the model ignores its latents. Look at the data (are the images all alike "
+                "or empty?) and at the learning rate; what was kept before stays."
+            )
+        if active[-1] == 0:
+            print(
+                f"after epoch {epoch} no unit of z2 is active; the model works as one with one layer", file=sys.stderr
+            )
+
+    def _refuse_divergence(self, mean: float) -> None:
+        first = self.history[0].train_bound_nats
+        if mean < first - abs(first):
+            raise TrainingError(
+                f"the run diverges: the bound of epoch {self.step // self.steps_per_epoch} is {mean:.1f} nats, that of "
+                f"the first was {first:.1f}. What was kept before stays; lower the learning rate or look at the data."
+            )
 
     def advance(self) -> float:
         """One step; returns the mean bound of its images, nats."""
-        stage = int(np.searchsorted(self.ends, self.step, side="right"))
+        stage = bisect_right(self.ends, self.step)
         rate = self.run.stages[stage].learning_rate
         x = torch.from_numpy(dynamic(self.batches.at(self.step), self.seed, self.step)).float()
         noise = posterior_noise(self.seed, self.step, self.run.k, len(x), self.model.latents)
@@ -278,6 +320,7 @@ class Trainer:
             mean = self.bound_sum / (self.steps_per_epoch * self.run.batch_size)
             self.history.append(Epoch(self.stages_before + stage, epoch, rate, mean))
             self.bound_sum = 0.0
+            self._refuse_divergence(mean)
         return total / self.run.batch_size
 
 
