@@ -12,7 +12,17 @@ from pydantic import Field
 from relatent.cli.job import JobParser, run
 from relatent.config.base import Settings
 from relatent.data.binarisation import TEST_SEED, binarisation_id, test_binarisation
-from relatent.data.checks import duplicates, image_digests, inconsistent_labels, label_histogram, mean_grey, metric
+from relatent.data.checks import (
+    NEAR,
+    duplicates,
+    image_digests,
+    inconsistent_labels,
+    label_histogram,
+    mean_grey,
+    metric,
+    near_duplicates,
+    thumbnails,
+)
 from relatent.data.store import open_array
 from relatent.ledger.files import read_json, write_json
 
@@ -53,6 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int | None:
             metrics[f"unreadable_{split}"] = metric(len(entry["unreadable"]), "count")
     for name, count in duplicates(digests).items():
         metrics[f"duplicates_{name}"] = metric(count, "count")
+    small = {split: thumbnails(arrays[f"{split}_images"]) for split in digests}
+    for split, these in small.items():
+        near = near_duplicates(these, None if split == "train" else small["train"])
+        if near is not None:
+            name = split if split == "train" else f"{split}_in_train"
+            metrics[f"near_duplicates_{name}"] = metric(near, "count", correlation=NEAR)
     if manifest["shape"][0] == 1 and "test" in manifest["splits"]:
         binary = test_binarisation(arrays["test_images"], job.settings.test_seed)
         metrics["test_binarisation"] = metric(binarisation_id(binary), "sha256", seed=job.settings.test_seed)

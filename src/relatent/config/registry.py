@@ -8,124 +8,20 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
 from relatent.config.base import Settings, checked
+from relatent.config.raw_files import FetchSettings, RawFile, Terms
+from relatent.config.recipes import PrepareSettings, Recipe
 from relatent.config.yaml_files import read_yaml
 from relatent.errors import ConfigError, MissingDataError
 
 SHIPPED = Path("data/registry.yaml")
 LOCAL = Path("data/registry.local.yaml")
 NAME = re.compile(r"^[a-z][a-z0-9_]*$")
-
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-
-
-class RawFile(Settings):
-    """One file as its publisher names it. A checksum is the publisher's, or taken from the bytes; never invented."""
-
-    name: FileName
-    size_bytes: int | None = Field(default=None, gt=0)
-    sha256: Sha256 | None = None
-    md5: Md5 | None = None
-    urls: list[str] = []
-    mirror: str | None = Field(default=None, description="path in a mirror, where it is not <dataset>/<name>")
-    bundled: str | None = Field(default=None, description="package:path of a copy that a dependency brings")
-    members: dict[str, Sha256] | None = Field(default=None, description="sha256 of the archive's members that are used")
-    members_sha256: Sha256 | None = Field(default=None, description="one digest over all members, for many small ones")
-
-    @model_validator(mode="after")
-    def _is_pinned(self) -> "RawFile":
-        if self.sha256 is None and self.md5 is None:
-            raise ValueError(f"{self.name}: give the published sha256 or md5; bytes that nothing pins are not fetched")
-        if not self.urls and self.bundled is None:
-            raise ValueError(f"{self.name}: give at least one URL in urls, or bundled")
-        if any(not url.startswith(("http://", "https://")) for url in self.urls):
-            raise ValueError(f"{self.name}: a URL must start with http:// or https://")
-        return self
-
-
-class Terms(Settings):
-    """What the publisher allows, and where that is said."""
-
-    licence: str
-    source: str
-    consent: str | None = Field(default=None, description="terms that the user must agree to before the first download")
-    redistribution: bool = Field(default=True, description="false: may not be passed on, so DVC does not push it")
-
-
-class Permutation(Settings):
-    """A shuffle of a part before it is split."""
-
-    kind: Literal["stream", "RandomState"]  # ours, counter-based; or numpy's legacy one, as the papers' code drew it
-    seed: int
-
-
-class Split(Settings):
-    """Rows `start` to `stop` of a part, after its shuffle."""
-
-    part: str
-    start: int = Field(default=0, ge=0)
-    stop: int | None = Field(default=None, gt=0)
-
-
-class Part(Settings):
-    """What all parts of a set share."""
-
-    n_images: int | None = Field(default=None, gt=0, description="how many there must be")
-    shuffle: Permutation | None = None
-
-
-class DigitsPart(Part):
-    """scikit-learn's digits.csv.gz: 64 values 0..16 and the label in each row."""
-
-    format: Literal["digits_csv"]
-    file: FileName
-    size: int | None = Field(default=None, gt=0, description="enlarge to this size, bicubic")
-
-
-class CropsPart(Part):
-    """Overlapping square crops of photographs; the class is the photograph."""
-
-    format: Literal["crops"]
-    files: list[FileName]
-    size: int = Field(gt=0)
-    stride: int = Field(gt=0)
-    columns: tuple[int, int] = Field(strict=False, description="crops lie whole in this band of pixel columns")
-
-
-PartRecipe = Annotated[DigitsPart | CropsPart, Field(discriminator="format")]
-
-
-class PreparedHashes(Settings):
-    """sha256 over the bytes of the arrays of one split, where they are pinned."""
-
-    images: Sha256
-    labels: Sha256 | None = None
-
-
-class Recipe(Settings):
-    """How raw files become the arrays of data/prepared/<dataset>/."""
-
-    shape: tuple[int, int, int] = Field(strict=False, description="channel, height, width")
-    classes: list[str] | None = Field(default=None, description="names of labels 0, 1, ...; none: a set without labels")
-    notes: str = Field(description="how it is cut and split, and why; goes into the manifest")
-    names: bool = Field(default=False, description="keep the original file name of each image")
-    parts: dict[str, PartRecipe]
-    splits: dict[Literal["train", "validation", "test", "extra"], Split]
-    pinned: dict[str, PreparedHashes] = {}
-
-    @model_validator(mode="after")
-    def _splits_name_parts(self) -> "Recipe":
-        for name, split in self.splits.items():
-            if split.part not in self.parts:
-                raise ValueError(f"splits.{name}: no part {split.part!r}; the parts are {', '.join(self.parts)}")
-        return self
 
 
 class Dataset(Settings):
@@ -149,27 +45,11 @@ class Dataset(Settings):
 
     @model_validator(mode="after")
     def _files_or_another_set(self) -> "Dataset":
-        if bool(self.files) == bool(self.raw_of):
-            raise ValueError("give either files (with terms) or raw_of")
+        if [bool(self.files), self.raw_of is not None, self.prepare.folder is not None].count(True) != 1:
+            raise ValueError("give one of files (with terms), raw_of, or a part of format folder")
         if self.files and self.terms is None:
             raise ValueError("terms are missing: licence and where it is said")
         return self
-
-
-class FetchSettings(Settings):
-    """What fetching one dataset depends on; where its bytes come from is free as long as the checksums hold."""
-
-    dataset: str
-    files: list[RawFile]
-    consent: str | None
-
-
-class PrepareSettings(Settings):
-    """What preparing one dataset depends on."""
-
-    dataset: str
-    source: str
-    recipe: Recipe
 
 
 class Registry:
@@ -198,7 +78,8 @@ class Registry:
     def fetch_settings(self, name: str) -> FetchSettings:
         """Settings of the job that fetches `name`."""
         entry = self[name]
-        return FetchSettings(dataset=name, files=entry.files, consent=entry.terms.consent if entry.terms else None)
+        consent = entry.terms.consent if entry.terms else None
+        return FetchSettings(dataset=name, files=entry.files, folder=entry.prepare.folder, consent=consent)
 
     def prepare_settings(self, name: str) -> PrepareSettings:
         """Settings of the job that prepares `name`."""
@@ -207,14 +88,12 @@ class Registry:
     def raw_files(self, name: str) -> list[Path]:
         """Where the raw files that `name` is prepared from lie once fetched."""
         source = self.raw_of(name)
-        return [Path("data/raw", source, file.name) for file in self[source].files]
+        names = ["listing.tsv"] if self[source].prepare.folder else [file.name for file in self[source].files]
+        return [Path("data/raw", source, name) for name in names]
 
     def prepared_files(self, name: str) -> list[Path]:
         """The files that preparing `name` makes, its receipt not among them."""
-        recipe = self[name].prepare
-        suffixes = ["images.npy", *(["labels.npy"] if recipe.classes else []), *(["names.txt"] if recipe.names else [])]
-        arrays = [f"{split}_{suffix}" for split in recipe.splits for suffix in suffixes]
-        return [Path("data/prepared", name, file) for file in [*arrays, "manifest.json"]]
+        return [Path("data/prepared", name, file) for file in [*self[name].prepare.array_files, "manifest.json"]]
 
 
 def registry_paths() -> list[Path]:
@@ -259,9 +138,3 @@ def _check_source(name: str, entry: Dataset, datasets: Mapping[str, Any], path: 
     source = entry.raw_of
     if source is not None and (source not in datasets or datasets[source].raw_of is not None):
         raise ConfigError(f"{path}: datasets.{name}.raw_of: {source!r} is no dataset with files of its own")
-
-
-def safe_relative(path: str) -> bool:
-    """Whether a path stays below where it starts."""
-    pure = PurePosixPath(path)
-    return not pure.is_absolute() and ".." not in pure.parts

@@ -3,12 +3,20 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 4096  # images at a time
+SEARCH_BLOCK = 512
+PAIRS = 4096
+THUMBNAIL = 8  # side, about
+FLAT = 2.0  # grey levels of standard deviation in the thumbnail
+NEAR = 0.98  # pixel correlation of near duplicates
+MARGIN = 0.01  # thumbnails of near duplicates are more alike than they, up to what the cut of blocks takes away
+MOST_PRODUCTS = 10**13  # about two minutes on one core
 
 
 def mean_grey(images: NDArray[np.uint8]) -> float:
@@ -40,6 +48,77 @@ def duplicates(digests: Mapping[str, NDArray[np.bytes_]]) -> dict[str, int]:
         for earlier in names[:place]:
             counts[f"{name}_in_{earlier}"] = int(np.isin(digests[name], digests[earlier]).sum())
     return counts
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """A split made ready for the search of near duplicates.
+
+    Attributes:
+        images: (n, channel, height, width) uint8.
+        vectors: (n, d) float32: thumbnails, centred and of length 1; zero for a flat image, which is near any other.
+    """
+
+    images: NDArray[np.uint8]
+    vectors: NDArray[np.float32]
+
+
+def thumbnails(images: NDArray[np.uint8]) -> Thumbnails:
+    """Reduce images to means of blocks, about 8×8 of them."""
+    n, channels, height, width = images.shape
+    rows, columns = -(-height // THUMBNAIL), -(-width // THUMBNAIL)
+    kept = (height // rows * rows, width // columns * columns)
+    vectors = []
+    for first in range(0, n, BLOCK):
+        block = images[first : first + BLOCK, :, : kept[0], : kept[1]].astype(np.float32)
+        block = block.reshape(len(block), channels, kept[0] // rows, rows, kept[1] // columns, columns)
+        means = block.mean(axis=(3, 5)).reshape(len(block), -1)
+        means -= means.mean(axis=1, keepdims=True)
+        length = np.linalg.norm(means, axis=1, keepdims=True)
+        flat = length < FLAT * np.sqrt(means.shape[1])
+        vectors.append(np.where(flat, 0, means / np.where(flat, 1, length)))
+    return Thumbnails(images, np.concatenate(vectors))
+
+
+def near_duplicates(these: Thumbnails, those: Thumbnails | None = None) -> int | None:
+    """How many of these images have a near copy: pixel correlation of at least NEAR, found through their thumbnails.
+
+    Args:
+        these: the split that is asked about.
+        those: the split the copies may lie in; None: earlier images of the same split.
+
+    Returns:
+        A count that holds exact copies too, flat images not; None for sets too large to compare all with all.
+    """
+    others = these if those is None else those
+    if len(these.vectors) * len(others.vectors) * these.vectors.shape[1] > MOST_PRODUCTS:
+        return None
+    found = 0
+    for first in range(0, len(these.vectors), SEARCH_BLOCK):
+        block = these.vectors[first : first + SEARCH_BLOCK]
+        stop = first + len(block) if those is None else len(others.vectors)
+        likeness = block @ others.vectors[:stop].T
+        if those is None:
+            likeness[np.triu_indices(len(block), first, stop)] = 0  # itself, and later ones
+        rows, columns = np.nonzero(likeness >= NEAR - MARGIN)
+        likeliest = np.argsort(-likeness[rows, columns], kind="stable")
+        near = np.zeros(len(block), dtype=bool)
+        for start in range(0, len(rows), PAIRS):
+            pairs = likeliest[start : start + PAIRS]
+            pairs = pairs[~near[rows[pairs]]]  # one copy is enough
+            alike = correlations(these.images[first + rows[pairs]], others.images[columns[pairs]])
+            near[rows[pairs][alike >= NEAR]] = True
+        found += int(near.sum())
+    return found
+
+
+def correlations(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(n,): Pearson correlation of each pair of images over all pixels and channels; 0 where one is flat."""
+    x, y = (images.reshape(len(images), -1).astype(np.float64) for images in (a, b))
+    x -= x.mean(axis=1, keepdims=True)
+    y -= y.mean(axis=1, keepdims=True)
+    length = np.sqrt(np.einsum("ij,ij->i", x, x) * np.einsum("ij,ij->i", y, y))
+    return np.einsum("ij,ij->i", x, y) / np.where(length > 0, length, 1)
 
 
 def label_histogram(labels: NDArray[np.int64], n_classes: int) -> list[int]:

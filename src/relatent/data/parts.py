@@ -1,6 +1,6 @@
 """A part of a dataset as its publisher files it, read block by block so that no set has to fit in memory."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -27,6 +27,14 @@ class Block:
     unreadable: Mapping[int, str] = field(default_factory=dict)
 
 
+class Names(Protocol):
+    """File names by index; they may be made only when asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> str: ...
+
+
 class Part(Protocol):
     """Images in the publisher's order, with their labels and file names where there are any."""
 
@@ -41,7 +49,7 @@ class Part(Protocol):
         ...
 
     @property
-    def names(self) -> Sequence[str] | None:
+    def names(self) -> Names | None:
         """The file each image came from, or None."""
         ...
 
@@ -56,7 +64,7 @@ class ArrayPart:
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64] | None = None
-    names: Sequence[str] | None = None
+    names: Names | None = None
 
     @property
     def n_images(self) -> int:

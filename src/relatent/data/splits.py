@@ -28,12 +28,20 @@ def shuffled(n_images: int, kind: Literal["stream", "RandomState"] | None, seed:
     return permutation(n_images, seed, "split")
 
 
-def cut(order: NDArray[np.int64], start: int, stop: int | None, where: str) -> NDArray[np.int64]:
-    """Rows `start` to `stop` of an order.
+def cut(
+    order: NDArray[np.int64],
+    start: int,
+    stop: int | None,
+    where: str,
+    share: tuple[float, float] | None = None,
+) -> NDArray[np.int64]:
+    """Rows `start` to `stop` of an order; or the share of it from one fraction to another.
 
     Raises:
         DataIntegrityError: the part is too short for the split.
     """
+    if share is not None:
+        start, stop = round(share[0] * len(order)), round(share[1] * len(order))
     stop = len(order) if stop is None else stop
     if not 0 <= start < stop <= len(order):
         raise DataIntegrityError(f"{where}: rows {start} to {stop} of a part of {len(order)} images; correct the split")

@@ -42,6 +42,7 @@ def write_splits(
     shape: tuple[int, int, int],
     scratch: Path,
     label: str,
+    with_labels: bool,
 ) -> dict[str, dict[str, Any]]:
     """Write the arrays of every split into `scratch`; begun work in there is gone on with.
 
@@ -51,6 +52,7 @@ def write_splits(
         shape: channel, height, width that every image must have.
         scratch: a folder; files are named as in `data/prepared/<dataset>/`.
         label: dataset, for progress and messages.
+        with_labels: whether labels are kept.
 
     Returns:
         For each split its entry of the manifest: n, sha256 of images and labels (over the array's bytes, the .npy
@@ -65,7 +67,8 @@ def write_splits(
         taken = [split for split in splits if split.part == name]
         unreadable[name] = _write_part(name, part, taken, shape, scratch, f"{label}/{name}")
     return {
-        split.name: _finish_split(split, parts[split.part], unreadable[split.part], shape, scratch) for split in splits
+        split.name: _finish_split(split, parts[split.part], unreadable[split.part], shape, scratch, with_labels)
+        for split in splits
     }
 
 
@@ -154,6 +157,7 @@ def _finish_split(
     unreadable: Mapping[int, str],
     shape: tuple[int, int, int],
     scratch: Path,
+    with_labels: bool,
 ) -> dict[str, Any]:
     """Close the gaps of unreadable images, write labels and names, hash."""
     keep = ~np.isin(split.rows, np.fromiter(unreadable, dtype=np.int64, count=len(unreadable)))
@@ -166,7 +170,7 @@ def _finish_split(
         else:
             partial.replace(path)
     entry: dict[str, Any] = {"n": len(rows), "sha256_images": _sha256_of_array(path)}
-    if part.labels is not None:
+    if with_labels and part.labels is not None:
         labels_path = scratch / f"{split.name}_labels.npy"
         with atomic_path(labels_path) as temporary:
             np.save(temporary, part.labels[rows])

@@ -1,0 +1,84 @@
+"""Decoding a stream of encoded images with worker processes; the order and the bits do not depend on how many."""
+
+import multiprocessing
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relatent.data.images import UnreadableImage, small_image
+from relatent.data.parts import BLOCK, Block
+
+BATCH = 64  # images per message to a worker: large enough to hide the message, small enough to bound memory
+AHEAD = 4  # messages per worker under way
+
+
+class Encoded(NamedTuple):
+    """One encoded image; or none, and why."""
+
+    content: bytes
+    problem: str | None = None
+
+
+class Decoded(NamedTuple):
+    """The images of one message; `problems` by place in it."""
+
+    images: NDArray[np.uint8]
+    problems: dict[int, str]
+
+
+def decoded_blocks(encoded: Iterable[Encoded], start: int, size: int, workers: int) -> Iterator[Block]:
+    """Blocks of images made small, in the order of `encoded`.
+
+    Args:
+        encoded: images from index `start` of the part on.
+        start: a multiple of BLOCK.
+        size: of the images made.
+        workers: processes; 1 decodes in this one.
+    """
+    first, images, unreadable = start, [], {}
+    filled = 0
+    for batch in _decoded(iter(encoded), size, workers):
+        unreadable.update({first + filled + place: why for place, why in batch.problems.items()})
+        images.append(batch.images)
+        filled += len(batch.images)
+        if filled == BLOCK:  # BLOCK is a multiple of BATCH
+            yield Block(first, np.concatenate(images), unreadable)
+            first, images, unreadable, filled = first + filled, [], {}, 0
+    if images:
+        yield Block(first, np.concatenate(images), unreadable)
+
+
+def _decoded(encoded: Iterator[Encoded], size: int, workers: int) -> Iterator[Decoded]:
+    batches = iter(lambda: list(islice(encoded, BATCH)), [])
+    if workers <= 1:
+        for batch in batches:
+            yield decode_batch(batch, size)
+        return
+    # Spawned, not forked: a fork of a process with threads may hang.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        waiting: deque[Future[Decoded]] = deque()
+        for batch in batches:
+            waiting.append(pool.submit(decode_batch, batch, size))
+            if len(waiting) >= AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def decode_batch(batch: list[Encoded], size: int) -> Decoded:
+    """Decode one message."""
+    images, problems = np.zeros((len(batch), 3, size, size), np.uint8), {}
+    for place, (content, problem) in enumerate(batch):
+        if problem is not None:
+            problems[place] = problem
+            continue
+        try:
+            images[place] = small_image(content, size)
+        except UnreadableImage as why:
+            problems[place] = str(why)
+    return Decoded(images, problems)

@@ -1,0 +1,117 @@
+"""An LMDB of encoded images, as LSUN is published: values are WebP (or JPEG, PNG), in the order of their keys."""
+
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relatent.data.archives import BoundedReader
+from relatent.data.decode import Encoded, decoded_blocks
+from relatent.data.parts import Block
+from relatent.errors import DataIntegrityError, MissingDataError, RelatentError
+from relatent.ledger.files import atomic_path
+
+LIMIT_BYTES = 100 << 30  # LSUN's bedrooms unpack to about 46 GB
+LONGEST_KEY = 64
+
+
+class LmdbPart:
+    """The images of a database.
+
+    Args:
+        database: the file data.mdb.
+        size: shorter side, then centre crop.
+        workers: processes that decode.
+
+    Raises:
+        MissingDataError: lmdb is not installed, or there is no such file.
+        DataIntegrityError: not a database, or keys that are no names.
+    """
+
+    labels: NDArray[np.int64] | None = None
+
+    def __init__(self, database: Path, size: int, workers: int) -> None:
+        self.database, self.size, self.workers = database, size, workers
+        with _open(database) as environment, environment.begin(buffers=False) as transaction:
+            self.n_images = environment.stat()["entries"]
+            self.keys = np.empty(self.n_images, dtype=f"S{LONGEST_KEY}")
+            with transaction.cursor() as cursor:
+                for place, key in enumerate(cursor.iternext(keys=True, values=False)):
+                    if len(key) > LONGEST_KEY or not key.isascii() or b"\n" in key or key.endswith(b"\0"):
+                        raise DataIntegrityError(
+                            f"{database}: key {key!r} is no image name; not a database like LSUN's"
+                        )
+                    self.keys[place] = key
+        self.names = _Names(self.keys)
+
+    def blocks(self, start: int = 0) -> Iterator[Block]:
+        yield from decoded_blocks(self._encoded(start), start, self.size, self.workers)
+
+    def _encoded(self, start: int) -> Iterator[Encoded]:
+        if start >= self.n_images:
+            return
+        with _open(self.database) as environment, environment.begin() as transaction, transaction.cursor() as cursor:
+            cursor.set_key(bytes(self.keys[start]))
+            for value in cursor.iternext(keys=False, values=True):
+                yield Encoded(value)
+
+
+class _Names:
+    """Keys as text, converted one by one: three million in 190 MB."""
+
+    def __init__(self, keys: NDArray[np.bytes_]) -> None:
+        self.keys = keys
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> str:
+        return bytes(self.keys[index]).decode("ascii")
+
+
+def _open(database: Path) -> Any:
+    try:
+        import lmdb
+    except ModuleNotFoundError:
+        raise MissingDataError("lmdb is not installed; run: pip install -c constraints.txt 'relatent[lsun]'") from None
+    if not database.is_file():
+        raise MissingDataError(f"{database}: no such file; fetch the dataset again")
+    if database.stat().st_size < 2 * 4096:
+        raise DataIntegrityError(f"{database}: too short for an LMDB database. Remove it and fetch it again.")
+    try:
+        return lmdb.open(str(database), subdir=False, readonly=True, lock=False, readahead=False, max_readers=1)
+    except lmdb.Error as error:
+        raise DataIntegrityError(f"{database}: not an LMDB database ({error}). Remove it and fetch it again.") from None
+
+
+def unzipped(archive: Path, member: str, path: Path) -> Path:
+    """Unpack the database from its zip to `path`, once; a database must lie on the disk to be read.
+
+    Raises:
+        DataIntegrityError: no such member, damaged, or larger than it announces.
+        RelatentError: the disk has no room.
+    """
+    if path.is_file():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            size = packed.getinfo(member).file_size
+            free = shutil.disk_usage(path.parent).free
+            if size > LIMIT_BYTES:
+                raise DataIntegrityError(f"{archive}: {member} announces {size:,} bytes, more than {LIMIT_BYTES:,}")
+            if size > free:
+                raise RelatentError(f"{archive}: unpacks to {size:,} bytes, {path.parent} has {free:,} free; make room")
+            with packed.open(member) as stream, atomic_path(path) as temporary, temporary.open("wb") as file:
+                shutil.copyfileobj(BoundedReader(stream, size, str(archive)), file, 1 << 20)
+    except FileNotFoundError:
+        raise MissingDataError(f"{archive}: no such file; fetch the dataset again") from None
+    except KeyError:
+        raise DataIntegrityError(f"{archive}: has no member {member}; correct the registry entry") from None
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise DataIntegrityError(f"{archive}: damaged ({error}). Remove it and fetch it again.") from None
+    return path

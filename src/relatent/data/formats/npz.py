@@ -1,0 +1,46 @@
+"""A numpy .npz of images, without objects: nothing in it is unpickled."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from relatent.data.parts import ArrayPart
+from relatent.errors import DataIntegrityError, MissingDataError
+
+LIMIT_BYTES = 4 << 30
+
+
+def read_npz(path: Path, images: str, labels: str | None) -> ArrayPart:
+    """Images as (n, h, w), (n, h, w, channel) or (n, channel, h, w) uint8, and integer labels.
+
+    Raises:
+        MissingDataError: no such file.
+        DataIntegrityError: not .npz, an array missing, of another type or shape, or too large.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            total = sum(item.file_size for item in archive.infolist())
+            if total > LIMIT_BYTES:
+                raise ValueError(f"announces {total:,} bytes, more than {LIMIT_BYTES:,}")
+        with np.load(path, allow_pickle=False) as arrays:
+            pixels = arrays[images]
+            classes = None if labels is None else arrays[labels]
+        if pixels.dtype != np.uint8:
+            raise ValueError(f"{images} is {pixels.dtype}, not uint8; save grey levels 0..255")
+        if pixels.ndim == 3:
+            pixels = pixels[:, None]
+        elif pixels.ndim == 4 and pixels.shape[1] not in (1, 3) and pixels.shape[3] in (1, 3):
+            pixels = pixels.transpose(0, 3, 1, 2)
+        elif pixels.ndim != 4:
+            raise ValueError(f"{images} has shape {pixels.shape}; it must be (n, h, w), (n, h, w, c) or (n, c, h, w)")
+        if classes is not None and (classes.ndim != 1 or not np.issubdtype(classes.dtype, np.integer)):
+            raise ValueError(f"{labels} is {classes.dtype} {classes.shape}; labels are whole numbers, one per image")
+    except FileNotFoundError:
+        raise MissingDataError(f"{path}: no such file; fetch it again") from None
+    except KeyError as error:
+        raise DataIntegrityError(f"{path}: {error.args[0]}. Correct the names in its registry entry.") from None
+    except (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile) as error:
+        raise DataIntegrityError(f"{path}: not a .npz of images ({error}). Correct or replace it.") from None
+    return ArrayPart(np.ascontiguousarray(pixels), None if classes is None else classes.astype(np.int64))
