@@ -283,7 +283,7 @@ class Trainer:
         if active[0] == 0:
             raise TrainingError(
                 f"after epoch {epoch} no unit of z1 is active: its posterior means vary by less than {ACTIVE_VARIANCE} "
-                "over the training images, so the model ignores its latents. Look at the data (are the images all alike "
+                "over the training images, so the model ignores its latents. Look at the data (are all images alike "
                 "or empty?) and at the learning rate; what was kept before stays."
             )
         if active[-1] == 0:
