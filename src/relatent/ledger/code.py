@@ -91,7 +91,16 @@ def _imports(module: str) -> tuple[str, ...]:
 
 @cache
 def _module_digest(module: str) -> str:
-    return hashlib.sha256("".join(_serialised(_tree(module))).encode()).hexdigest()
+    return _tree_digest(_tree(module))
+
+
+def text_digest(text: str) -> str:
+    """Digest of one source text's logic: do two versions of a file differ in more than comments?"""
+    return _tree_digest(ast.parse(text))
+
+
+def _tree_digest(tree: ast.Module) -> str:
+    return hashlib.sha256("".join(_serialised(tree)).encode()).hexdigest()
 
 
 def _serialised(node: object) -> Iterator[str]:
