@@ -53,6 +53,8 @@ def make_density(root: Path, study: str = "demo", dataset: str = "digits", cells
                 "k": 5000,
                 "n_images": 400,
             },
+            "test_minus_train_nats": {"value": 0.4, "per_seed": [0.41, 0.39, 0.4][: len(seeds)], "unit": "nats"},
+            "ess": {"value": 801.2, "unit": "count"},
             "active_units_z1": {"value": 41 / 3, "per_seed": [13, 14, 14][: len(seeds)], "unit": "units"},
         }
         if "L2" in cell:
@@ -166,7 +168,47 @@ def make_trained(root: Path, study: str = "demo") -> None:
     folder = root / f"results/{study}/sample/digits32/svhn32-w16"
     make_samples(folder, rng, 1, 32, 6)
     np.save(folder / "early.npy", rng.integers(0, 256, (64, 1, 32, 32), dtype=np.uint8))
+    make_judged(folder)
     receipt(root, folder, "sample", "digits32/svhn32-w16")
+
+
+def make_judged(folder: Path) -> None:
+    """Metrics of a GAN's samples."""
+    values = {"kid": 0.0312, "precision": 0.71, "recall": 0.44, "two_sample_accuracy": 0.83, "ms_ssim": 0.231}
+    metrics = {
+        name + suffix: {"value": value * scale, "unit": "fraction" if name in ("precision", "recall") else "1"}
+        for name, value in values.items()
+        for suffix, scale in (("", 1.0), ("_real", 0.9))
+    }
+    metrics["memorising_gap"] = {"value": -0.0123, "stderr": 0.002, "unit": "grey levels / 255"}
+    metrics["copies"] = {"value": 0.01, "unit": "fraction", "n_images": 400}
+    write_json(folder / "metrics.json", metrics)
+
+
+def make_conditional(root: Path, study: str = "demo") -> None:
+    """A 1-NN classifier trained on samples of a conditional net."""
+    folder = root / f"results/{study}/sample/mnist/mnist_conditional-w16/nearest_neighbour"
+    folder.mkdir(parents=True)
+    errors = {"nn_error_50k": (0.041, 50_000), "nn_error_real": (0.031, 50_000)}
+    write_json(
+        folder / "metrics.json",
+        {
+            name: {"value": error, "stderr": 0.002, "unit": "fraction", "n_samples": n, "n_images": 10_000}
+            for name, (error, n) in errors.items()
+        },
+    )
+    receipt(root, folder, "nearest_neighbour", "mnist/mnist_conditional-w16")
+
+
+def make_ablation(root: Path, study: str = "demo") -> None:
+    """Samples of a net and of two with a rule taken away."""
+    rng = np.random.default_rng(4)
+    for net in ("svhn32-w16", "svhn32-w16-nobn", "svhn32-w16-relu"):
+        folder = root / f"results/{study}/sample/cifar10/{net}"
+        make_samples(folder, rng, 3, 32, 6)
+        np.save(folder / "early.npy", np.load(folder / "samples.npy")[::-1])
+        make_judged(folder)
+        receipt(root, folder, "sample", f"cifar10/{net}")
 
 
 def make_samples(folder: Path, rng: np.random.Generator, channels: int, side: int, rows: int) -> None:
@@ -176,7 +218,10 @@ def make_samples(folder: Path, rng: np.random.Generator, channels: int, side: in
     blobs = 255 * np.exp(-((x - centres[:, 0]) ** 2 + (y - centres[:, 1]) ** 2) * 20)
     np.save(folder / "samples.npy", np.repeat(blobs[:, None], channels, 1).astype(np.uint8))
     paths = [np.linspace(blobs[2 * row], blobs[2 * row + 1], 9) for row in range(2 * rows)]
-    np.save(folder / "interpolation.npy", np.array(paths)[:, :, None].astype(np.uint8))
+    np.save(folder / "interpolation.npy", np.repeat(np.array(paths)[:, :, None], channels, 2).astype(np.uint8))
+    if channels == 1:
+        weights = rng.normal(0, 1, (64, 1, side, side)) * rng.gamma(1, 1, (64, 1, 1, 1))
+        np.savez(folder / "filters.npz", encoder=weights, decoder=weights[:50])
 
 
 def make_pictures(root: Path, study: str = "demo") -> None:

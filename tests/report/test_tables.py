@@ -95,6 +95,14 @@ def test_orderings_are_paired_and_hold_where_the_numbers_were_made_so(root):
     assert cell.ours == pytest.approx(-0.7, abs=0.05) and cell.paper == pytest.approx(84.78 - 86.76)
 
 
+def test_a_narrower_net_is_not_the_papers(root):
+    """Real data at equal n is comparable whatever the net; samples of a net of another width are not."""
+    cells = by_place(make_table("dcgan_table3_mnist_nn", effort="paper"))
+    assert cells["DCGAN", "test error, 50K samples"].verdict == "not comparable"
+    assert cells["Real data", "test error, 50K samples"].verdict == "reproduced"
+    assert cells["AlignMNIST (Hauberg et al. 2015)", "test error, 10M samples"].verdict == "quoted"
+
+
 def test_agreement_with_the_exact_value_is_a_verdict(root):
     """Three standard errors plus the first-order bias, on every model."""
     cells = [c for c in make_table("exact_likelihood") if c.column == "L_5000 − exact"]

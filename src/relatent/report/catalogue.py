@@ -12,7 +12,7 @@ from typing import Literal
 from relatent.errors import ConfigError
 from relatent.report.statistics import Better
 
-Unit = Literal["nats", "units", "fraction", "count", "bits"]
+Unit = Literal["nats", "units", "fraction", "count", "bits", "similarity", "thousandths"]
 
 
 @dataclass(frozen=True)
@@ -304,20 +304,77 @@ NN_COLUMNS = (("test error, 50K samples", "nn_error_50k"), ("test error, 10M sam
 
 
 def _nn_slots(sources: Sequence[str]) -> list[Slot]:
+    """Table 3: the first conditional net of the study that trains a classifier; the paper's width has no suffix."""
+    ours = next(
+        (s for s in sources if s.endswith("/nearest_neighbour")), "sample/mnist/mnist_conditional/nearest_neighbour"
+    )
+    paper_net = ours.split("/")[1:3] == ["mnist", "mnist_conditional"]
     rows = (
-        ("AlignMNIST (Hauberg et al. 2015)", "", (1,)),
-        ("InfiMNIST", "", (1,)),
-        ("Real data", "sample/mnist/mnist_conditional", (0,)),
-        ("GAN (permutation-invariant)", "", (0, 1)),
-        ("DCGAN", "sample/mnist/mnist_conditional", (0, 1)),
+        ("AlignMNIST (Hauberg et al. 2015)", "", (1,), False),
+        ("InfiMNIST", "", (1,), False),
+        ("Real data", ours, (0,), ours.split("/")[1] == "mnist"),
+        ("GAN (permutation-invariant)", "", (0, 1), False),
+        ("DCGAN", ours, (0, 1), paper_net),
     )
     found = []
-    for row, source, columns in rows:
+    for row, source, columns, same in rows:
         for index in columns:
             column, metric = NN_COLUMNS[index]
             name = "nn_error_real" if row == "Real data" else metric
             at = ("dcgan_table3_mnist_nn", row, column)
-            found.append(Slot(row, column, source, name, "fraction", "lower", 0.005, at, True))
+            found.append(Slot(row, column, source, name, "fraction", "lower", 0.005, at, same))
+    return found
+
+
+def _diagnostics_slots(sources: Sequence[str]) -> list[Slot]:
+    """What Burda et al. say in running text of their models, and how far our L_k can be trusted."""
+    found = []
+    for source in sources:
+        phase, dataset, cell = [*source.split("/"), "", ""][:3]
+        if phase != "evaluate_nll" or dataset == "exact" or not cell:
+            continue
+        paper = "train minus test, MNIST" if dataset == "mnist" else "train minus test, OMNIGLOT"
+        gap = ("iwae_text", paper, "log-likelihood highest") if dataset in ("mnist", "omniglot") else None
+        removal = ("iwae_text", "test log-likelihood when inactive units are removed", "change below")
+        columns: tuple[tuple[str, str, Unit, tuple[str, str, str] | None], ...] = (
+            ("train minus test", "test_minus_train_nats", "nats", gap),
+            ("change without inactive units", "nll_change_without_inactive_nats", "nats", removal),
+            ("active z1, released code's way", "active_units_z1_code", "units", None),
+            ("active z2, released code's way", "active_units_z2_code", "units", None),
+            ("bias of L_k, jackknife", "bias_jackknife_nats", "nats", None),
+            ("effective samples", "ess", "count", None),
+            ("Pareto k above 0.7", "pareto_k_above_0.7", "fraction", None),
+        )
+        for column, metric, unit, at in columns:
+            found.append(Slot(f"{dataset} {cell}", column, source, metric, unit, "lower", 0.0, at))
+    return found
+
+
+def _gan_slots(sources: Sequence[str]) -> list[Slot]:
+    """Sample quality of every GAN of the study, and of real images measured the same way."""
+    columns: tuple[tuple[str, str, Unit], ...] = (
+        ("KID, own features (×1,000)", "kid", "thousandths"),
+        ("precision", "precision", "fraction"),
+        ("recall", "recall", "fraction"),
+        ("1-NN two-sample accuracy", "two_sample_accuracy", "fraction"),
+        ("MS-SSIM between samples", "ms_ssim", "similarity"),
+    )
+    memory: tuple[tuple[str, str, Unit], ...] = (
+        ("memorising gap (×1,000)", "memorising_gap", "thousandths"),
+        ("near copies of training images", "copies", "fraction"),
+    )
+    found, real = [], set()
+    for source in sources:
+        phase, dataset, net = [*source.split("/"), "", ""][:3]
+        if phase != "sample" or source.count("/") != 2 or net.startswith(("vae-", "iwae-")):
+            continue
+        if dataset not in real:
+            real.add(dataset)
+            row = f"{dataset}, real images"
+            found += [Slot(row, column, source, f"{metric}_real", unit) for column, metric, unit in columns]
+        found += [
+            Slot(f"{dataset} {net}", column, source, metric, unit) for column, metric, unit in (*columns, *memory)
+        ]
     return found
 
 
@@ -463,6 +520,26 @@ TABLES: dict[str, TableSpec] = {
         "generator",
         stub="training set of the classifier",
         slots=_nn_slots,
+        printed=tuple(PrintedColumn(column, (column,)) for column, _ in NN_COLUMNS),
+    ),
+    "iwae_diagnostics": TableSpec(
+        title="How far the bounds can be trusted",
+        caption="What Burda et al. 2016 say of their models in running text (the paper's numbers are the largest gap "
+        "between training and test likelihood, and the bound it gives for the change), and diagnostics of L_k: the "
+        "jackknife's estimate of its bias, the effective number of samples, and the share of images whose weights have "
+        "a Pareto shape above 0.7",
+        stub="cell",
+        slots=_diagnostics_slots,
+    ),
+    "dcgan_samples": TableSpec(
+        title="Samples of the GANs",
+        caption="Samples against held-out images, on features of our own (random convolutions, never the judged "
+        "discriminator, never called FID); real training images measured the same way show what perfect samples would "
+        "get. A two-sample accuracy of 50 % means that samples cannot be told from images; MS-SSIM above that of real "
+        "images means less variety; a memorising gap above zero means that samples lie nearer to the training images "
+        "than new images do",
+        stub="net",
+        slots=_gan_slots,
     ),
     "data_checks": TableSpec(
         title="The data",

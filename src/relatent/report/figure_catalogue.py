@@ -1,10 +1,12 @@
 """The figures there are: what each reads and which function draws it. Nothing is read or drawn here."""
 
 import importlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from relatent.config.gan import ABLATION_NAMES
 from relatent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,33 +60,54 @@ def _default_density(cells: Sequence[str]) -> list[tuple[str, str]]:
     return [pair for pair in plain if pair[0] == plain[0][0]]
 
 
-def _density_samples(cells: Sequence[str]) -> list[tuple[str, str]]:
-    """The VAE and the IWAE with the largest k, per depth, as in Fig. 3 of the paper."""
-    pairs = _default_density(cells)
+def _extremes(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The VAE with the smallest k and the IWAE with the largest, per depth, as in Fig. 3 of the paper."""
     chosen = []
     for layers in ("L1", "L2"):
-        for objective in ("vae", "iwae"):
+        for objective, pick in (("vae", min), ("iwae", max)):
             of_kind = [pair for pair in pairs if pair[1].startswith(f"{objective}-{layers}-")]
             if of_kind:
-                pick = min if objective == "vae" else max
-                dataset, name = pick(of_kind, key=lambda pair: int(pair[1].rpartition("k")[2]))
-                chosen.append((f"sample/{dataset}/{name}", "samples.npy"))
+                chosen.append(pick(of_kind, key=lambda pair: int(pair[1].rpartition("k")[2])))
     return chosen
 
 
-def _gan_cells(cells: Sequence[str]) -> list[str]:
-    """`<dataset>/<net>` of the GANs of a study."""
-    return [cell.partition("/")[2] for cell in _of_phase("train_gan", cells)]
+def _sampled(cells: Sequence[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """Sampled density cells without a suffix as (dataset, cell), of the first dataset; and sampled GANs."""
+    names = [cell.partition("/")[2] for cell in _of_phase("sample", cells) if cell.count("/") == 2]
+    density = [name for name in names if re.search(r"/i?wae-L|/vae-L", name)]
+    plain = [(name.split("/")[0], name.split("/")[1]) for name in density if name.count("-") == 2]
+    return [pair for pair in plain if pair[0] == plain[0][0]], [name for name in names if name not in density]
+
+
+def _density_samples(cells: Sequence[str]) -> list[tuple[str, str]]:
+    return [(f"sample/{dataset}/{name}", "samples.npy") for dataset, name in _extremes(_sampled(cells)[0])]
+
+
+def _filters(cells: Sequence[str]) -> list[tuple[str, str]]:
+    return [(source, "filters.npz") for source, _ in _density_samples(cells) if "-L1-" in source]
+
+
+def _whole_gans(cells: Sequence[str]) -> list[str]:
+    """Sampled GANs that no rule was taken away from, two at most: a figure has room for no more."""
+    return [name for name in _sampled(cells)[1] if not set(name.split("-")) & set(ABLATION_NAMES)][:2]
 
 
 def _gan_samples(cells: Sequence[str]) -> list[tuple[str, str]]:
-    return [(f"sample/{cell}", name) for cell in _gan_cells(cells) for name in ("early.npy", "samples.npy")]
+    return [(f"sample/{cell}", name) for cell in _whole_gans(cells) for name in ("early.npy", "samples.npy")]
+
+
+def _ablation_samples(cells: Sequence[str]) -> list[tuple[str, str]]:
+    """The net whose rules are taken away, then each net without one."""
+    gans = _sampled(cells)[1]
+    without = [name for name in gans if set(name.split("-")) & set(ABLATION_NAMES)]
+    whole = [name for name in gans if any(other.startswith(f"{name}-") for other in without)]
+    return [(f"sample/{name}", "samples.npy") for name in [*whole, *without]]
 
 
 def _interpolation(cells: Sequence[str]) -> list[tuple[str, str]]:
     """The GANs' paths, and those of the IWAE shown among the samples."""
     density = [source for source, _ in _density_samples(cells) if "/iwae-L1-" in source]
-    return [(source, "interpolation.npy") for source in [*(f"sample/{cell}" for cell in _gan_cells(cells)), *density]]
+    return [(source, "interpolation.npy") for source in [*(f"sample/{cell}" for cell in _whole_gans(cells)), *density]]
 
 
 def _density_history(cells: Sequence[str]) -> list[tuple[str, str]]:
@@ -92,16 +115,16 @@ def _density_history(cells: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _gan_history(cells: Sequence[str]) -> list[tuple[str, str]]:
-    return [(f"train_gan/{cell}", "history.csv") for cell in _gan_cells(cells)]
+    """Every GAN but those with a rule taken away; if there are no others, those."""
+    gans = [cell.partition("/")[2] for cell in _of_phase("train_gan", cells)]
+    whole = [name for name in gans if not set(name.split("-")) & set(ABLATION_NAMES)] or gans
+    return [(f"train_gan/{cell}", "history.csv") for cell in whole[:2]]
 
 
 def _activity(cells: Sequence[str]) -> list[tuple[str, str]]:
     """The VAE of the paper's figure, and the IWAE with the largest k beside it; one stochastic layer."""
-    return [
-        (source.replace("sample/", "evaluate_nll/", 1), "activity.csv")
-        for source, _ in _density_samples(cells)
-        if "-L1-" in source
-    ]
+    pairs = [pair for pair in _extremes(_default_density(cells)) if "-L1-" in pair[1]]
+    return [(f"evaluate_nll/{dataset}/{name}", "activity.csv") for dataset, name in pairs]
 
 
 def _duplicates(cells: Sequence[str]) -> list[tuple[str, str]]:
@@ -134,6 +157,21 @@ FIGURES: dict[str, FigureSpec] = {
         "the order they were drawn",
         _gan_samples,
         "pictures:draw_gan_samples",
+    ),
+    "samples_ablation": FigureSpec(
+        "Samples without one of the five rules",
+        "Samples of the same net with one of the DCGAN rules taken away, trained alike; in the order they were drawn, "
+        "same z in all panels",
+        _ablation_samples,
+        "pictures:draw_ablation_samples",
+    ),
+    "first_layer": FigureSpec(
+        "First-layer weights",
+        "Weights of the encoder's first layer, one picture per hidden unit, and of the decoder's last layer; red is "
+        "positive, blue negative, each picture scaled by its own largest weight, as the released code of Burda et al. "
+        "2016 draws them",
+        _filters,
+        "pictures:draw_filters",
     ),
     "interpolation": FigureSpec(
         "Walking the latent space",

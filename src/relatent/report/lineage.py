@@ -1,11 +1,10 @@
-"""What stands behind the numbers of a study: its receipts, and which made the inputs of which."""
+"""The receipts behind a page, laid out for reading: each with links to those of the jobs that made its inputs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-from relatent.errors import RelatentError
-from relatent.ledger.receipts import Receipt, read_receipt
+from relatent.ledger.lineage import ReceiptBook
+from relatent.ledger.receipts import Receipt
 
 
 @dataclass(frozen=True)
@@ -27,31 +26,15 @@ def anchor_of(path: str) -> str:
     return "receipt-" + "".join(character if character.isalnum() else "-" for character in path)
 
 
-def read_links(folders: Iterable[Path]) -> Mapping[str, Link]:
-    """Every receipt below the folders, by path, in the order of the paths. A receipt that cannot be read is left out:
-    the report is a view, the audit is what judges.
-    """
-    receipts: dict[str, Receipt] = {}
-    for folder in folders:
-        for path in sorted([*folder.rglob("receipt.json"), *folder.rglob("*.receipt.json")]):
-            try:
-                receipts[path.as_posix()] = read_receipt(path)
-            except RelatentError:
-                continue
-    maker = {record.path: path for path, receipt in receipts.items() for record in receipt.outputs}
-    return {
-        path: Link(path, receipt, tuple(dict.fromkeys(maker[i.path] for i in receipt.inputs if i.path in maker)))
-        for path, receipt in receipts.items()
-    }
-
-
-def chain(links: Mapping[str, Link], start: str) -> list[Link]:
-    """A receipt and all that stand behind it, nearest first, each once."""
+def links_behind(book: ReceiptBook, starts: Iterable[str]) -> list[Link]:
+    """The receipts named and all that stand behind them, each once; one that is not there is left out."""
     found: dict[str, Link] = {}
-    waiting = [start]
+    waiting = list(starts)
     while waiting:
         path = waiting.pop(0)
-        if path in links and path not in found:
-            found[path] = links[path]
-            waiting.extend(links[path].parents)
+        if path in book.receipts and path not in found:
+            receipt = book.receipts[path]
+            makers = (book.makers[record.path] for record in receipt.inputs if record.path in book.makers)
+            found[path] = Link(path, receipt, tuple(dict.fromkeys(makers)))
+            waiting.extend(found[path].parents)
     return list(found.values())

@@ -13,11 +13,12 @@ from typing import Any
 from relatent.config.report import PageSettings
 from relatent.errors import DataIntegrityError, MissingDataError
 from relatent.ledger.files import read_json
+from relatent.ledger.lineage import ReceiptBook
 from relatent.report.catalogue import TABLES
 from relatent.report.cells import VERDICTS, read_cells
 from relatent.report.costs import phase_costs
 from relatent.report.figure_catalogue import FIGURES
-from relatent.report.lineage import Link, anchor_of, chain, read_links
+from relatent.report.lineage import Link, anchor_of, links_behind
 from relatent.report.render import STYLE
 from relatent.report.words import made_with
 
@@ -67,7 +68,6 @@ def report_page(study: str, settings_text: str, effort: str) -> str:
         MissingDataError: the study has neither tables nor figures.
     """
     folder = Path("results") / study
-    links = read_links([folder, Path("data/raw"), Path("data/prepared")])
     tables = report_tables(folder)
     figures = report_figures(folder)
     if not tables and not figures:
@@ -78,9 +78,7 @@ def report_page(study: str, settings_text: str, effort: str) -> str:
         r for table in tables for group in re.findall(r'data-receipts="([^"]+)"', table.html) for r in group.split()
     }
     shown |= {figure.receipt for figure in figures}
-    behind: dict[str, Link] = {}
-    for path in sorted(shown):
-        behind |= {link.path: link for link in chain(links, path)}
+    behind = links_behind(ReceiptBook.of_study(study), sorted(shown))
     costs = phase_costs(study, PHASES)
     return _template().render(
         study=study,
@@ -93,7 +91,7 @@ def report_page(study: str, settings_text: str, effort: str) -> str:
         costs=costs,
         total_s=sum(cost.seconds for cost in costs),
         settings_text=settings_text,
-        links=sorted(behind.values(), key=_by_phase),
+        links=sorted(behind, key=_by_phase),
         environments=environments(folder),
     )
 

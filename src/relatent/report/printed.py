@@ -148,6 +148,10 @@ def number(value: float, unit: str, decimals: int | None) -> str:
             default = 2  # as the paper prints 22.48 %
     elif unit in ("count", "units"):
         default, end = (0 if value == int(value) else 1), ""
+    elif unit == "thousandths":
+        value, default, end = 1000 * value, 1, ""
+    elif unit == "similarity":
+        default, end = 3, ""
     else:
         default, end = (1 if unit == "bits" else 2), ""
     text = f"{value:,.{default if decimals is None else decimals}f}"

@@ -22,6 +22,7 @@ def cells_of(study: "Study") -> list[str]:
         *(f"evaluate_nll/{cell}" for cell in [*study.density.cells(), *study.density.adopted]),
         *(f"evaluate_nll/exact/{model}" for model in study.exact.cells()),
         *(f"sample/{cell}" for cell in study.sample.cells()),
+        *(f"sample/{cell}/nearest_neighbour" for cell in study.sample.nearest_neighbour),
         *(f"probe/{cell}" for cell in study.probe.cells()),
     ]
 
@@ -88,6 +89,7 @@ def page_settings(study: "Study", name: str, sources: Sequence[str]) -> PageSett
 def preset_of(study: "Study", source: str) -> str:
     """Preset of a density or GAN cell, empty where there is no choice."""
     phase, _, cell = source.partition("/")
+    cell = "/".join(cell.split("/")[:2])
     sections: tuple[Any, ...] = (study.density, study.gan)
     section = next((s for s in sections if cell in [*s.run, *s.adopted]), None)
     if section is None or phase not in PHASES_WITH_PRESET:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 GAP = 0.12  # between images, in image sides
+COLOUR_SHOWN = 36  # keeps a PNG of two panels under 300 kB
 
 
 def read_images(path: Path, dimensions: int = 4) -> "np.ndarray":
@@ -50,8 +51,8 @@ def mosaic(images: "np.ndarray", columns: int) -> "np.ndarray":
 
 
 def square(images: "np.ndarray", most: int = 100) -> tuple["np.ndarray", int]:
-    """As many of the first images as fill a square, and its side."""
-    side = math.isqrt(min(len(images), most))
+    """As many of the first images as fill a square, and its side; fewer in colour, which compresses less well."""
+    side = math.isqrt(min(len(images), most if images.shape[1] == 1 else min(most, COLOUR_SHOWN)))
     return images[: side * side], side
 
 
@@ -108,6 +109,23 @@ def _density_place(source: str) -> tuple[int, str]:
     return int(layers[1:]), f"{objective.upper()} k={k[1:]}"
 
 
+def net_title(source: str) -> str:
+    """`sample/cifar10/svhn32-w16-nobn` → `without batch norm`; a whole net by its name."""
+    parts = source.rpartition("/")[2].split("-")
+    without = [WITHOUT[part] for part in parts if part in WITHOUT]
+    return "; ".join(without) or "-".join(parts)
+
+
+# What each ablation of relatent.config.gan does to the net.
+WITHOUT = {
+    "pooling": "pooling for strides",
+    "nobn": "without batch norm",
+    "dense": "with hidden dense layers",
+    "sigmoid": "sigmoid in G for ReLU",
+    "relu": "ReLU in D for LeakyReLU",
+}
+
+
 def draw_gan_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
     """Radford et al. 2016, Figs 2 and 3: samples after the first epoch and at the end, in the order they were drawn."""
     import matplotlib.pyplot as plt
@@ -129,6 +147,74 @@ def draw_gan_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
         show_mosaic(axis, images, columns, title)
         rows += image_rows(title, path, images, range(len(images)), columns)
     return Drawing(figure, rows)
+
+
+def draw_ablation_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
+    """Samples of a net and of the same net without one of the paper's rules, side by side."""
+    import matplotlib.pyplot as plt
+
+    sources = inputs.sources("samples.npy")
+    across = min(4, len(sources))
+    down = -(-len(sources) // across)
+    figure, axes = plt.subplots(down, across, figsize=(2.2 * across, 2.4 * down), squeeze=False, layout="constrained")
+    for axis in axes.flat[len(sources) :]:
+        axis.set_visible(False)
+    rows: list[dict[str, Any]] = []
+    for axis, source in zip(axes.flat, sources, strict=False):
+        path = inputs.file(source, "samples.npy")
+        images, columns = square(read_images(path), most=16)
+        title = net_title(source)
+        show_mosaic(axis, images, columns, title)
+        rows += image_rows(title, path, images, range(len(images)), columns)
+    return Drawing(figure, rows)
+
+
+FILTERS_SHOWN = 64
+
+
+def draw_filters(inputs: Inputs, settings: PageSettings) -> Drawing:
+    """Weights next to the pixels, as pictures: the encoder's first layer and the decoder's last.
+
+    The largest are shown: units that training left at their small initial weights say nothing.
+    """
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    sources = inputs.sources("filters.npz")
+    figure, axes = plt.subplots(
+        len(sources), 2, figsize=(6.6, 3.45 * len(sources)), squeeze=False, layout="constrained"
+    )
+    rows: list[dict[str, Any]] = []
+    for (left, right), source in zip(axes, sources, strict=True):
+        path = inputs.file(source, "filters.npz")
+        with np.load(path, allow_pickle=False) as arrays:
+            weights = {name: arrays[name] for name in ("encoder", "decoder")}
+        for axis, (name, found) in zip((left, right), weights.items(), strict=True):
+            sizes = np.abs(found).reshape(len(found), -1).max(axis=1)
+            shown = np.argsort(-sizes, kind="stable")[:FILTERS_SHOWN]
+            scaled = (found[shown] / np.maximum(sizes[shown], 1e-12)[:, None, None, None]).mean(axis=1, keepdims=True)
+            pictures = np.round(127.5 * (1 + scaled)).astype(np.uint8)
+            side = math.isqrt(len(shown))
+            sheet = spread(pictures[: side * side, 0], side)
+            axis.imshow(sheet, cmap="RdBu_r", vmin=0, vmax=255)
+            place = "encoder, first layer" if name == "encoder" else "decoder, last layer"
+            axis.set_title(f"{source.rpartition('/')[2]}: {place}", loc="left")
+            bare(axis)
+            rows += image_rows(f"{source} {name}", path, pictures[: side * side], shown[: side * side].tolist(), side)
+    return Drawing(figure, rows)
+
+
+def spread(pictures: "np.ndarray", columns: int) -> "np.ndarray":
+    """Pictures (n, height, width) side by side, a masked gap between them."""
+    import numpy as np
+
+    n, height, width = pictures.shape
+    gap = max(1, round(GAP * height))
+    sheet = np.ma.masked_all((-(-n // columns) * (height + gap) - gap, columns * (width + gap) - gap))
+    for index, picture in enumerate(pictures):
+        top, left = index // columns * (height + gap), index % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = picture
+    return sheet
 
 
 PATHS_SHOWN = 5

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from relatent.ledger.files import atomic_path, write_text
+from relatent.ledger.files import atomic_path, write_bytes, write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
 # Okabe and Ito 2008: told apart with any common colour blindness, and in grey by their lightness.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -46,6 +47,9 @@ RC: dict[Any, Any] = {
 }
 
 
+PNG_BYTES = 300_000  # DESIGN 4.15: Git holds small pictures
+
+
 @dataclass(frozen=True)
 class Drawing:
     """A drawn figure and the numbers behind it, one row per mark."""
@@ -76,11 +80,29 @@ def save_drawing(drawing: Drawing, png: Path, pdf: Path, table: Path, footer: st
 
     figure = drawing.figure
     figure.text(0.5, -0.005, footer, ha="center", va="top", fontsize=7, color="#555555")
-    for path, metadata in ((png, {"Software": None}), (pdf, {"CreationDate": None, "Creator": None, "Producer": None})):
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, bbox_inches="tight", pad_inches=0.08, metadata=metadata)
+    fit: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.08}
+    with atomic_path(pdf) as temporary:
+        figure.savefig(temporary, metadata={"CreationDate": None, "Creator": None, "Producer": None}, **fit)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", **fit)
+    write_bytes(png, small_png(drawn.getvalue()))
     plt.close(figure)
     write_text(table, rows_csv(drawing.rows))
+
+
+def small_png(content: bytes) -> bytes:
+    """A PNG without transparency, dates or names; with 256 colours if it would be too large for Git otherwise."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(content)).convert("RGB")
+    small = _png(image)
+    return small if len(small) <= PNG_BYTES else _png(image.quantize(256, dither=Image.Dither.NONE))
+
+
+def _png(image: "Image") -> bytes:
+    written = io.BytesIO()
+    image.save(written, format="PNG", optimize=True)
+    return written.getvalue()
 
 
 def rows_csv(rows: Sequence[Mapping[str, Any]]) -> str:
