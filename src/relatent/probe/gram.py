@@ -13,11 +13,16 @@ from relatent.probe.newton import (
     exact_step,
     hinge_slack,
 )
+from relatent.probe.primal import PrimalSpace
 from relatent.probe.rows import Answer, Rows, positive_factor
 
 # A class is solved by a factorisation when at most OUTRIGHT * n^(2/3) of its n rows are inside their margin: about
 # where a third of the cube of their number costs what thirty steps of conjugate gradients do.
 OUTRIGHT = 9.0
+# Residual sought, relatively, where a float32 factor is refined: a Newton step need not be better.
+REFINED = np.array([1e-9])
+# From how many rows on a first guess is made with a quarter of them.
+ROUGH_ROWS = 400
 
 
 class GramSpace:
@@ -35,6 +40,7 @@ class GramSpace:
         self.rows = rows
         self.gram = rows.gram() if gram is None else gram
         self.diagonal = np.einsum("ii->i", self.gram).copy()
+        self.largest = float(np.abs(self.gram).sum(axis=0).max())  # at least the largest eigenvalue
         self.factored: tuple[float, tuple] | None = None
 
     def solve(self, signs: Array, C: float, tol: float, start: Answer | None = None) -> Answer:
@@ -46,12 +52,15 @@ class GramSpace:
             tol: relative gap at which to stop; the best reached is returned and its gap tells how good it is.
             start: the answer for another C.
         """
-        dual = np.zeros(signs.shape) if start is None or start.dual is None else start.dual
-        offset = np.zeros(signs.shape)  # exact scores minus the Gram matrix's, at the last point where both were seen
+        dual = self._rough(signs, C) if start is None or start.dual is None else start.dual
+        # Exact scores minus the Gram matrix's, at the last point where both were seen.
+        offset = np.zeros(signs.shape) if start is None or start.dual is None else start.scores - start.dual @ self.gram
         best: Answer | None = None
         steps = products = 0
-        for _ in range(12):
-            dual, new_steps, new_products = self._newton(signs, C, dual, offset, tol)
+        for turn in range(12):
+            # Before the float32 error is known, solving to more than it allows would be in vain.
+            goal = 1e-8 if self.rows.large and turn == 0 and start is None else 1e-2 * tol
+            dual, new_steps, new_products = self._newton(signs, C, dual, offset, goal)
             steps, products = steps + new_steps, products + new_products + 2
             weights = self.rows.combine(dual)
             scores = self.rows.scores(weights)
@@ -71,14 +80,34 @@ class GramSpace:
             offset = scores - dual @ self.gram
         assert best is not None
         best.newton_steps, best.products = steps, products
+        if (best.gap > tol * best.objective).any():
+            # Where features are of very different size, w is small beside the terms a_i x_i it is the sum of, and a
+            # holds too few digits of it; w itself holds enough.
+            polished = PrimalSpace(self.rows).solve(signs, C, tol, best)
+            if polished.gap.sum() < best.gap.sum():
+                polished.dual = best.dual
+                return polished
         return best
+
+    def _rough(self, signs: Array, C: float) -> Array:
+        """A first guess: nothing for few rows, else roughly the answer for every fourth row, each counted four times.
+
+        It finds most of the rows that end inside their margin at a small part of the price of a step with all rows.
+        """
+        dual = np.zeros(signs.shape)
+        if signs.shape[1] > ROUGH_ROWS:
+            part = GramSpace(self.rows, np.ascontiguousarray(self.gram[::4, ::4]))
+            few = np.ascontiguousarray(signs[:, ::4])
+            guess = part._rough(few, 4 * C)
+            dual[:, ::4] = part._newton(few, 4 * C, guess, np.zeros(few.shape), 1e-3)[0]
+        return dual
 
     def _rounding(self) -> float:
         """Bound, in practice, on the relative error of an entry of the Gram matrix."""
         return float(np.finfo(np.float32 if self.rows.large else np.float64).eps) * np.sqrt(self.rows.shape[1])
 
-    def _newton(self, signs: Array, C: float, dual: Array, offset: Array, tol: float) -> tuple[Array, int, int]:
-        """Newton's method on a with scores K a + offset, until rounding or `tol` ends it for every class."""
+    def _newton(self, signs: Array, C: float, dual: Array, offset: Array, goal: float) -> tuple[Array, int, int]:
+        """Newton's method on a with scores K a + offset, until |grad P|^2 / P is at `goal` or rounding ends it."""
         dual = dual.copy()
         scores = dual @ self.gram
         watch = Watch(len(signs))
@@ -87,16 +116,14 @@ class GramSpace:
         for step in range(NEWTON_STEPS):  # noqa: B007
             slack = hinge_slack(signs, scores + offset)
             residual = dual - 2 * C * signs * slack
-            shape = residual @ self.gram
-            size = np.maximum(np.einsum("cn,cn->c", shape, residual), 0.0)  # |grad P|^2
+            size = self.largest * (residual**2).sum(axis=1)  # at least |grad P|^2 = r' K r
             objective = 0.5 * np.einsum("cn,cn->c", dual, scores) + C * (slack**2).sum(axis=1)
-            # Four orders more than asked, because the last Newton step is nearly free and squares the error.
-            going = watch.going(objective, size, 1e-4 * tol)
+            going = watch.going(objective, size, goal)
             if not len(going):
                 break
             tolerance = cg_tolerance(size[going], objective[going], 1e-10)
             change, change_scores, more = self._step(residual[going], slack[going] > 0, C, tolerance)
-            products += more + 2
+            products += more + 1
             length = exact_step(
                 signs[going],
                 scores[going] + offset[going],
@@ -112,51 +139,74 @@ class GramSpace:
     def _step(self, residual: Array, inside: Array, C: float, tolerance: Array) -> tuple[Array, Array, int]:
         """Solve (I + 2 C D K) change = -residual, D picking the rows inside their margin; also K change, and products.
 
-        A class with few rows inside is solved outright on those rows; the others share conjugate gradients.
+        Outside the margin the change is -residual, where the answer is a_i = 0. What is left is symmetric: a class
+        with few rows inside is solved outright on those rows, the others share conjugate gradients.
         """
-        change, change_scores = np.empty_like(residual), np.empty_like(residual)
-        n = residual.shape[1]
-        outright = inside.sum(axis=1) <= OUTRIGHT * n ** (2 / 3)
+        change = np.where(inside, 0.0, -residual)
+        moved = np.flatnonzero(change.any(axis=0))  # mostly rows that have just left their margin
+        pull = change[:, moved] @ self.gram[moved] if 8 * len(moved) < len(self.gram) else change @ self.gram
+        target = np.where(inside, -residual - 2 * C * pull, 0.0)
+        products = 2
+        outright = inside.sum(axis=1) <= OUTRIGHT * residual.shape[1] ** (2 / 3)
         for index in np.flatnonzero(outright):
-            solved = self._outright(residual[index], inside[index], C)
+            rows = np.flatnonzero(inside[index])
+            solved = self._outright(target[index, rows], rows, C)
             outright[index] = solved is not None
             if solved is not None:
-                change[index] = solved
-        change_scores[outright] = change[outright] @ self.gram
+                change[index, rows] = solved
         rest = np.flatnonzero(~outright)
-        if not len(rest):
-            return change, change_scores, 0
-        factor = self._factor(C)
+        if len(rest):
+            factor = self._factor(C)
 
-        def apply(vectors: Array, shapes: Array, classes: Array) -> Array:
-            return vectors + 2 * C * np.where(inside[rest[classes]], shapes, 0.0)
+            def apply(vectors: Array, _: Array, classes: Array) -> Array:
+                return vectors + 2 * C * np.where(inside[rest[classes]], vectors @ self.gram, 0.0)
 
-        def precondition(vectors: Array, _: Array) -> Array:
-            return linalg.cho_solve(factor, vectors.T, check_finite=False).T
+            def precondition(vectors: Array, classes: Array) -> Array:
+                solved = linalg.cho_solve(factor, vectors.T, check_finite=False).T
+                return np.where(inside[rest[classes]], solved, 0.0)
 
-        change[rest], change_scores[rest], products = conjugate_gradients(
-            apply, precondition, lambda vectors: vectors @ self.gram, -residual[rest], tolerance[rest], CG_STEPS
-        )
-        return change, change_scores, products
+            # This inner product weighs an error of the scores less than P does, hence the tighter tolerance.
+            found, _, more = conjugate_gradients(
+                apply, precondition, lambda vectors: vectors, target[rest], 1e-2 * tolerance[rest], CG_STEPS
+            )
+            change[rest] += found
+            products += more
+        return change, change @ self.gram, products
 
-    def _outright(self, residual: Array, inside: Array, C: float) -> Array | None:
-        """One class's Newton change by a factorisation; None if rounding made its matrix indefinite."""
-        change = -residual  # what it must be outside the margin, where the answer is a_i = 0
-        rows = np.flatnonzero(inside)
-        if not len(rows):
-            return change
-        outer = np.flatnonzero(~inside & (residual != 0))
-        target = change[rows] - 2 * C * (self.gram[np.ix_(rows, outer)] @ change[outer])
-        matrix = 2 * C * self.gram[np.ix_(rows, rows)]
+    def _outright(self, target: Array, rows: Array, C: float) -> Array | None:
+        """(I + 2 C K)^-1 target on some rows by a factorisation; None if rounding made the matrix indefinite."""
+        matrix = self.gram[rows].take(rows, axis=1)
+        matrix *= 2 * C
         np.einsum("ii->i", matrix)[:] += 1.0
+        if self.rows.large and len(rows) > ROUGH_ROWS:
+            found = _refined(matrix, target)
+            if found is not None:
+                return found
         try:
-            change[rows] = linalg.cho_solve(linalg.cho_factor(matrix, lower=True, check_finite=False), target)
+            # The transpose of a symmetric matrix is itself, and in the order that LAPACK can work in without a copy.
+            factor = linalg.cho_factor(matrix.T, lower=True, overwrite_a=True, check_finite=False)
         except linalg.LinAlgError:
             return None
-        return change
+        return linalg.cho_solve(factor, target, check_finite=False)
 
     def _factor(self, C: float) -> tuple:
         """Cholesky factor of I + 2 C K, the Hessian with every row inside its margin: the preconditioner."""
         if self.factored is None or self.factored[0] != C:
             self.factored = C, positive_factor(2 * C * self.gram)
         return self.factored[1]
+
+
+def _refined(matrix: Array, target: Array) -> Array | None:
+    """Solve with a float32 factor, half the price, and take its error out with float64 products; None if it cannot."""
+    try:
+        factor = linalg.cho_factor(matrix.T.astype(np.float32, order="F"), True, True, check_finite=False)
+    except linalg.LinAlgError:
+        return None
+
+    def precondition(vectors: Array, _: Array) -> Array:
+        return linalg.cho_solve(factor, vectors[0].astype(np.float32), check_finite=False)[None].astype(np.float64)
+
+    found, _, products = conjugate_gradients(
+        lambda vectors, _, __: vectors @ matrix, precondition, lambda vectors: vectors, target[None], REFINED, 12
+    )
+    return found[0] if products < 12 else None

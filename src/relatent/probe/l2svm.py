@@ -68,15 +68,7 @@ class L2SVM(ClassifierMixin, BaseEstimator):
         self.intercept_ = answer.weights[:, -1]
         self.objective_, self.gap_ = answer.objective, answer.gap
         self.n_iter_ = answer.newton_steps
-        self.converged_ = bool((answer.gap <= self.tol * answer.objective).all())
-        if not self.converged_:
-            worst = float((answer.gap / np.maximum(answer.objective, np.finfo(float).tiny)).max())
-            warnings.warn(
-                f"L2SVM at C={self.C:g}: the objective is proven within {worst:.1e} of its optimum, relatively; tol "
-                f"asks {self.tol:.1e}. The data may be badly scaled: scale the features, or lower C, or raise tol.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+        self.converged_ = _warn(answer, self.C, self.tol)
         return self
 
     def decision_function(self, X: Any) -> Array:
@@ -126,6 +118,37 @@ def fit_path(
     return [fitted[C] for C in C_values]
 
 
+def cross_validate(
+    X: Array, y: Array, C_values: Sequence[float], part: Array, tol: float = 1e-13
+) -> dict[float, float]:
+    """Mean accuracy on the part left out, for each C; all parts and all classes are one problem over the same rows.
+
+    Args:
+        part: (row,), the part, 0, 1, ..., that each row belongs to; each is left out once.
+
+    Raises:
+        ValueError: a class lies in one part alone, so that it would be missing where that part is left out.
+    """
+    classes, codes = np.unique(y, return_inverse=True)
+    parts = np.unique(part)
+    if any(len(np.unique(part[codes == index])) < 2 for index in range(len(classes))):
+        raise ValueError("a class lies in one part alone; use fewer parts or more rows per class")
+    signs = class_signs(codes, len(classes))
+    kept = part != parts[:, None]
+    masked = (signs * kept[:, None]).reshape(-1, len(X))
+    space = problem(X)
+    accuracies = {}
+    answer: Answer | None = None
+    for C in sorted(set(C_values)):
+        _check_C(C)
+        answer = space.solve(masked, float(C), tol, answer)
+        scores = answer.scores.reshape(len(parts), len(signs), len(X))
+        found = (scores[:, 0] > 0).astype(int) if len(signs) == 1 else scores.argmax(axis=1)
+        accuracies[C] = float(np.mean([(found == codes)[index, ~kept[index]].mean() for index in range(len(parts))]))
+        _warn(answer, C, tol)
+    return {C: accuracies[C] for C in C_values}
+
+
 def problem(X: Array, gram: Array | None = None) -> GramSpace | PrimalSpace:
     """The space to solve in: of the rows if they are fewer than the features, else of the features."""
     rows = Rows(np.ascontiguousarray(X))
@@ -142,3 +165,17 @@ def class_signs(codes: Array, n_classes: int) -> Array:
 def _check_C(C: Any) -> None:
     if not (isinstance(C, Real) and 0 < float(C) < np.inf):
         raise ValueError(f"C must be a positive, finite number, got {C!r}")
+
+
+def _warn(answer: Answer, C: float, tol: float) -> bool:
+    """Whether an answer's proven gap is within tol; a warning if not."""
+    if (answer.gap <= tol * answer.objective).all():
+        return True
+    worst = float((answer.gap / np.maximum(answer.objective, np.finfo(float).tiny)).max())
+    warnings.warn(
+        f"L2SVM at C={C:g}: the objective is proven within {worst:.1e} of its optimum, relatively; tol asks {tol:.1e}. "
+        "The data may be badly scaled: scale the features, or lower C, or raise tol.",
+        ConvergenceWarning,
+        stacklevel=4,
+    )
+    return False

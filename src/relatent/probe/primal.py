@@ -46,15 +46,14 @@ class PrimalSpace:
         gap, objective = np.empty(len(signs)), np.empty(len(signs))
         watch = Watch(len(signs))
         going = np.arange(len(signs))
-        products = 0
-        step = 0
-        for step in range(NEWTON_STEPS):  # noqa: B007
+        products = step = 0
+        for step in range(NEWTON_STEPS + 1):
             slack = hinge_slack(signs[going], scores[going])
             gradient = weights[going] - 2 * C * self.rows.combine(signs[going] * slack)
             gap[going] = 0.5 * (gradient**2).sum(axis=1)
             objective[going] = 0.5 * (weights[going] ** 2).sum(axis=1) + C * (slack**2).sum(axis=1)
             still = watch.going(objective, 2 * gap, 1e-2 * tol)
-            if not len(still):
+            if not len(still) or step == NEWTON_STEPS:
                 break
             chosen = np.isin(going, still)
             going, gradient, inside = going[chosen], gradient[chosen], slack[chosen] > 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from relatent.data.streams import stream
-from relatent.probe.l2svm import L2SVM, fit_path
+from relatent.probe.l2svm import L2SVM, cross_validate, fit_path
 from relatent.progress import Progress
 
 
@@ -189,12 +189,7 @@ def few_labels_honest(
             rows.append(draw_labels(train.labels, per_class, stream(seed, "labelled draw", index)))
             drawn = train[rows[-1]]
             part = fold_of(drawn.labels, folds, stream(seed, "fold", index))
-            sums = dict.fromkeys(C_values, 0.0)
-            for fold in range(folds):
-                fitted, left_out = drawn[part != fold], drawn[part == fold]
-                for model in fit_path(fitted.features, fitted.labels, C_values, tol):
-                    sums[model.C] += accuracy(model.predict(left_out.features), left_out.labels)
-            chosen.append(best_of({C: total / folds for C, total in sums.items()}).C)
+            chosen.append(best_of(cross_validate(drawn.features, drawn.labels, C_values, part, tol)).C)
             model = fit_path(drawn.features, drawn.labels, [chosen[-1]], tol)[0]
             worst = max(worst, float((model.gap_ / model.objective_).max()))
             predictions.append(model.predict(test.features))
