@@ -1,10 +1,18 @@
 # L_k of every trained density cell, and the models whose likelihood is known exactly.
 EVALUATED = [cell.split("/", 1) for cell in STUDY.density.cells()]
+ANNEALED = [cell.split("/", 1) for cell in STUDY.evaluate_nll.annealing.run]
 
 
 def evaluate_settings(wildcards):
     seeds = STUDY.density.settings_of(f"{wildcards.dataset}/{wildcards.cell}").seeds
     return settings_json(STUDY.evaluate_nll.settings_of(seeds))
+
+
+def annealing_settings(wildcards):
+    cell = f"{wildcards.dataset}/{wildcards.cell}"
+    return settings_json(
+        STUDY.evaluate_nll.annealing_of(cell, STUDY.density.settings_of(cell).seeds)
+    )
 
 
 def exact_settings(wildcards):
@@ -63,6 +71,42 @@ rule evaluate_nll:
         " --activity {output.activity} --receipt {output.receipt} > {log} 2>&1"
 
 
+rule anneal_density:
+    input:
+        model="results/{study}/train_density/{dataset}/{cell}/model.safetensors",
+        test_images="data/prepared/{dataset}/test_images.npy",
+        evaluation="results/{study}/evaluate_nll/{dataset}/{cell}/per_image.npz",
+        receipts=[
+            "results/{study}/train_density/{dataset}/{cell}/receipt.json",
+            "results/{study}/evaluate_nll/{dataset}/{cell}/receipt.json",
+            "data/prepared/{dataset}/receipt.json",
+        ],
+    output:
+        metrics="results/{study}/evaluate_nll/{dataset}/{cell}/annealing/metrics.json",
+        per_image="results/{study}/evaluate_nll/{dataset}/{cell}/annealing/per_image.npz",
+        receipt="results/{study}/evaluate_nll/{dataset}/{cell}/annealing/receipt.json",
+    log:
+        "logs/{study}/evaluate_nll/{dataset}/{cell}-annealing.log",
+    benchmark:
+        "logs/{study}/evaluate_nll/{dataset}/{cell}-annealing.tsv"
+    wildcard_constraints:
+        dataset=one_of(sorted({dataset for dataset, _ in ANNEALED})),
+        cell=one_of(sorted({cell for _, cell in ANNEALED})),
+    conda:
+        "../envs/relatent.yaml"
+    threads: STUDY.evaluate_nll.annealing.threads
+    resources:
+        mem_mb=2000,
+    params:
+        settings=annealing_settings,
+        code=code_digest("relatent.cli.anneal_density"),
+    shell:
+        "python -m relatent.cli.anneal_density --cell {wildcards.dataset}/{wildcards.cell}"
+        " --settings {params.settings:q} --model {input.model} --test-images {input.test_images}"
+        " --evaluation {input.evaluation} --receipts {input.receipts} --metrics {output.metrics}"
+        " --per-image {output.per_image} --receipt {output.receipt} > {log} 2>&1"
+
+
 rule exact_likelihood:
     input:
         train_images=exact_train_images,
@@ -102,6 +146,11 @@ rule phase_evaluate_nll:
                 "activity.csv",
                 "receipt.json",
             )
+        ],
+        [
+            f"results/{STUDY.study}/evaluate_nll/{dataset}/{cell}/annealing/{name}"
+            for dataset, cell in ANNEALED
+            for name in ("metrics.json", "per_image.npz", "receipt.json")
         ],
         [
             f"results/{STUDY.study}/evaluate_nll/exact/{model}/{name}"

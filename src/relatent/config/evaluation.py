@@ -1,7 +1,7 @@
 """Settings of `evaluate_nll` and of `sample_density`: every trained density cell is evaluated and sampled."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -45,6 +45,51 @@ class EvaluationCell(EvaluationValues):
         return _unique(seeds)
 
 
+class AnnealingValues(Settings):
+    """How the gap of L_k is measured by annealed importance sampling."""
+
+    images: int = Field(default=100, ge=2, description="the first so many test images")
+    simulated: int = Field(
+        default=100, ge=0, description="images drawn from the model, bounded from above too; 0: none"
+    )
+    temperatures: int = Field(
+        default=1000, ge=1, description="steps of a chain (Wu et al. 2017: 10,000 from the prior)"
+    )
+    chains: int = Field(default=16, ge=1, description="per image (Wu et al. 2017: 16)")
+    pilot_chains: int = Field(default=4, ge=1, description="chains that only tune the step sizes")
+    start: Literal["prior", "q"] = Field(
+        default="q", description="what chains start from; q needs a tenth of the steps"
+    )
+    schedule: Literal["linear", "sigmoid"] = Field(default="sigmoid", description="of the temperatures")
+    seed: int = Field(default=123, ge=0, description="of all noise")
+    threads: int = Field(default=1, ge=1, description="torch's threads; bits depend on it")
+
+
+class AnnealingCell(AnnealingValues):
+    """What one cell's annealing depends on: one of its models, and the k of the bound it is set beside."""
+
+    model_seed: int = Field(ge=0, description="which of the cell's trained models")
+    k: int = Field(ge=1, description="samples of the bound")
+
+
+class AnnealingSection(AnnealingValues):
+    """`evaluate_nll.annealing` of a study."""
+
+    run: list[str] = Field(default=[], description="density cells whose gap is measured")
+
+
+class PosteriorGridCell(Settings):
+    """What the true posteriors of a model of two latents depend on."""
+
+    model_seed: int = Field(ge=0, description="which of the cell's trained models")
+    images: int = Field(default=6, ge=1, le=100, description="training images (Burda et al. 2016, fig. 2: 6)")
+    points: int = Field(default=141, ge=21, le=1001, description="of the grid along each axis")
+    reach: float = Field(default=7.0, gt=0, description="the grid goes from -reach to reach")
+    q_samples: int = Field(default=5, ge=1, description="reconstructions of each image from draws of q")
+    seed: int = Field(default=0, ge=0, description="of those draws")
+    threads: int = Field(default=1, ge=1, description="torch's threads")
+
+
 class DensitySampleCell(Settings):
     """What one cell's samples depend on: those of one of its seeds."""
 
@@ -65,6 +110,14 @@ def sample_cell(shared: Mapping[str, Any], seeds: Sequence[int]) -> DensitySampl
 class EvaluationSection(EvaluationValues):
     """Section `evaluate_nll` of a study: every cell of `density.run` is evaluated this way."""
 
+    annealing: AnnealingSection = AnnealingSection()
+
+    def annealing_of(self, cell: str, seeds: Sequence[int]) -> AnnealingCell:
+        """The settings of the annealing of a cell trained with `seeds`: its first model."""
+        if cell not in self.annealing.run:
+            raise ValueError(f"{cell}: not listed in evaluate_nll.annealing.run")
+        return AnnealingCell(model_seed=seeds[0], k=self.k, **self.annealing.model_dump(exclude={"run"}))
+
     def settings_of(self, seeds: list[int]) -> EvaluationCell:
         """The settings of a cell trained with `seeds`."""
-        return EvaluationCell(seeds=list(seeds), **self.model_dump())
+        return EvaluationCell(seeds=list(seeds), **self.model_dump(exclude={"annealing"}))

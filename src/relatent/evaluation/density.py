@@ -115,7 +115,12 @@ def evaluate_density(
             nll.Scored(without_units(models[seed], units), latents, units, f"seed {seed} without inactive units")
             for seed, units in zip(seeds, kept, strict=True)
         ]
-        removed = part("removed", reduced, x_test[: effort.removed_images], "test posterior noise")
+        images = x_test[: effort.removed_images]
+        if all(model.model.latents == latents for model in reduced):  # nothing to remove, nothing to score again
+            removed = {name: values[:, : len(images)] for name, values in test.items()}
+            advance(len(images))
+        else:
+            removed = part("removed", reduced, images, "test posterior noise")
         metrics |= _removal_metrics(removed, test, kept, latents, effort.k)
         per_image |= _per_image(removed, "without_inactive_")
     if effort.train_images != 0:

@@ -1,0 +1,66 @@
+"""Measure the gap of L_k by annealed importance sampling of test images, and of simulated ones from both sides.
+
+An interrupted run goes on at the image where it stopped.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from relatent.cli.evaluate_nll import part_keeper, read_images, read_models, read_parts
+from relatent.cli.job import JobParser, run
+from relatent.config.evaluation import AnnealingCell
+from relatent.errors import DataIntegrityError
+from relatent.ledger.files import atomic_path, write_json
+from relatent.progress import Progress
+
+
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Read, anneal, write."""
+    parser = JobParser("anneal_density", "relatent.cli.anneal_density", AnnealingCell, __doc__)
+    parser.input("model", "safetensors, tensors named seed<seed>.<parameter>")
+    parser.input("test_images", "uint8 (n, channel, height, width)")
+    parser.input("evaluation", "npz of (seed, image) arrays, made by evaluate_nll")
+    parser.output("metrics")
+    parser.output("per_image", "npz of (image,) arrays")
+    job = parser.parse(argv)
+    settings = job.settings
+
+    import numpy as np
+
+    from relatent.data.binarisation import test_binarisation
+    from relatent.evaluation.annealed import AnnealingEffort, annealed_metrics
+    from relatent.training.runtime import configure_torch
+
+    determinism = configure_torch(settings.threads)
+    work = job.work("relatent.evaluation.annealed", threads=settings.threads)
+    with work.lock():
+        if not work.restore(job.outputs):
+            model = read_models(job.inputs["model"], [settings.model_seed])[settings.model_seed]
+            grey = np.asarray(read_images(job.inputs["test_images"])[: settings.images])
+            with np.load(job.inputs["evaluation"], allow_pickle=False) as saved:
+                seed = list(saved["seed"]).index(settings.model_seed)
+                bound = saved["log_px_hat"][seed, : len(grey)]
+            if len(bound) != len(grey):
+                raise DataIntegrityError(
+                    f"{job.inputs['evaluation']}: {len(bound)} images were evaluated, {len(grey)} are to be annealed; "
+                    "lower evaluate_nll.annealing.images or raise evaluate_nll.test_images"
+                )
+            values = settings.model_dump(exclude={"model_seed", "threads"})
+            effort = AnnealingEffort(**{**values, "images": len(grey)})
+            done = read_parts(work.checkpoint("parts.npz"))
+            finished = sum(len(next(iter(results.values()))) for results in done.values())
+            total = len(grey) + 2 * settings.simulated
+            with Progress(f"anneal {job.cell}", total, "images", finished) as progress:
+                keep = part_keeper(work.checkpoint("parts.npz"), done)
+                x = test_binarisation(grey).reshape(len(grey), -1)
+                metrics, per_image = annealed_metrics(model, x, bound, effort, done, keep, progress.advance)
+            write_json(job.outputs["metrics"], metrics)
+            with atomic_path(job.outputs["per_image"]) as path:
+                np.savez(path, **per_image)  # type: ignore[arg-type]
+            work.keep(job.outputs)
+    job.finish(seeds=[settings.seed], threads=settings.threads, determinism=determinism)
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

@@ -1,0 +1,154 @@
+"""The gap of L_k, measured: annealed importance sampling of test images, and both bounds on simulated ones."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from relatent.data.streams import stream
+from relatent.evaluation import nll
+from relatent.evaluation.ais import Annealer, DensityTarget, Schedule, Start, inverse_temperatures, simulate
+from relatent.models.density import DensityModel
+
+Arrays = dict[str, NDArray[np.float64]]
+
+IMAGES_AT_ONCE = 20  # between two checkpoints
+
+
+@dataclass(frozen=True)
+class AnnealingEffort:
+    """How much is computed.
+
+    Args:
+        images: the first so many test images.
+        simulated: images drawn from the model, on which log p(x) is bounded from above too; 0 for none.
+        temperatures: steps from the start to the posterior.
+        chains: per image; pilot_chains tune the step sizes.
+        start: prior or q.
+        schedule: of the temperatures.
+        k: samples of the bound that simulated images are also given.
+        seed: of all noise.
+    """
+
+    images: int
+    simulated: int
+    temperatures: int
+    chains: int
+    pilot_chains: int
+    start: Start
+    schedule: Schedule
+    k: int
+    seed: int
+
+
+def annealed_metrics(
+    model: DensityModel,
+    x: NDArray[np.uint8],
+    bound: NDArray[np.float64],
+    effort: AnnealingEffort,
+    done: Mapping[str, Arrays] | None = None,
+    keep: Callable[[str, Arrays], None] = lambda _, __: None,
+    advance: Callable[[int], None] = lambda _: None,
+) -> tuple[dict[str, dict[str, Any]], Arrays]:
+    """Metrics and per-image values.
+
+    Args:
+        model: one seed's model.
+        x: (images, pixels) in {0, 1}: the test images that `bound` belongs to.
+        bound: (images,) L_k of the same images under the same model.
+        effort: how much.
+        done, keep: parts of an interrupted run, and where to hand them.
+        advance: called with the number of images just done.
+    """
+    done = done or {}
+    lower, accepted = _forward(model, x, effort, "test", done.get("test"), keep, advance)
+    metrics = {
+        "ais_nll_nats": _metric(-lower, effort, accepted=float(accepted.mean())),
+        "ais_above_bound_nats": _metric(lower - bound, effort),
+    }
+    per_image: Arrays = {"ais_lower": lower, "bound": bound, "accepted": accepted}
+    if effort.simulated:
+        binary, z = _simulated(model, effort)
+        below, _ = _forward(model, binary, effort, "simulated", done.get("simulated"), keep, advance)
+        above = _reverse(model, binary, z, effort, done.get("simulated above"), keep, advance)
+        found = nll.evaluate([nll.Scored(model, model.latents)], binary, effort.k, effort.seed, "simulated noise")
+        metrics |= {
+            "simulated_ais_lower_nats": _metric(below, effort),
+            "simulated_ais_upper_nats": _metric(above, effort),
+            "simulated_bound_nats": _metric(found["bound"][0], effort),
+            "simulated_ais_gap_nats": _metric(above - below, effort),
+            "simulated_bound_gap_nats": _metric(above - found["bound"][0], effort),
+        }
+        per_image |= {"simulated_lower": below, "simulated_upper": above, "simulated_bound": found["bound"][0]}
+    return metrics, per_image
+
+
+def _metric(values: NDArray[np.float64], effort: AnnealingEffort, **more: Any) -> dict[str, Any]:
+    """Mean over images; its error holds the chains' noise and the choice of images alike."""
+    n = len(values)
+    error = float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else None
+    sizes = {"n_images": n, "chains": effort.chains, "temperatures": effort.temperatures, "k": effort.k}
+    return {"value": float(values.mean()), "stderr": error, "unit": "nats", **sizes, **more}
+
+
+def _annealer(
+    model: DensityModel, x: NDArray[np.uint8], effort: AnnealingEffort, part: str, first_image: int
+) -> Annealer:
+    betas = inverse_temperatures(effort.temperatures, effort.schedule)
+    annealer = Annealer(DensityTarget(model, x, effort.start), betas, effort.seed, len(x), first_image, part)
+    annealer.tune(effort.pilot_chains)
+    return annealer
+
+
+def _forward(
+    model: DensityModel,
+    x: NDArray[np.uint8],
+    effort: AnnealingEffort,
+    part: str,
+    done: Arrays | None,
+    keep: Callable[[str, Arrays], None],
+    advance: Callable[[int], None],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lower bounds and acceptance of every image, (images,) each."""
+    results = {name: list(done[name]) for name in done} if done else {"lower": [], "accepted": []}
+    for start in range(len(results["lower"]), len(x), IMAGES_AT_ONCE):
+        images = x[start : start + IMAGES_AT_ONCE]
+        annealed = _annealer(model, images, effort, part, start).forward(effort.chains)
+        results["lower"].extend(annealed.lower_bound)
+        results["accepted"].extend(annealed.accepted)
+        keep(part, {name: np.array(values) for name, values in results.items()})
+        advance(len(images))
+    return np.array(results["lower"]), np.array(results["accepted"])
+
+
+def _reverse(
+    model: DensityModel,
+    x: NDArray[np.uint8],
+    z: torch.Tensor,
+    effort: AnnealingEffort,
+    done: Arrays | None,
+    keep: Callable[[str, Arrays], None],
+    advance: Callable[[int], None],
+) -> NDArray[np.float64]:
+    """Upper bounds of simulated images, (images,); one chain each, since one exact posterior draw is known."""
+    upper = list(done["upper"]) if done else []
+    for start in range(len(upper), len(x), IMAGES_AT_ONCE):
+        images = slice(start, start + IMAGES_AT_ONCE)
+        annealer = _annealer(model, x[images], effort, "simulated", start)
+        upper.extend(annealer.reverse(z[None, images]).upper_bound)
+        keep("simulated above", {"upper": np.array(upper)})
+        advance(len(x[images]))
+    return np.array(upper)
+
+
+def _simulated(model: DensityModel, effort: AnnealingEffort) -> tuple[NDArray[np.uint8], torch.Tensor]:
+    rng = stream(effort.seed, "simulated images")
+    dtype = model.p_x_given_z1.logits.weight.dtype
+    noise = [torch.from_numpy(rng.standard_normal((effort.simulated, latent))).to(dtype) for latent in model.latents]
+    uniform = torch.from_numpy(rng.random((effort.simulated, model.pixels))).to(dtype)
+    x, z = simulate(model, noise, uniform)
+    return x.numpy().astype(np.uint8), z
