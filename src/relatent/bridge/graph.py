@@ -132,6 +132,7 @@ def parse_jobs(lines: Iterable[str]) -> list[PlannedJob]:
                 outputs=_files(block.get("output", "")),
                 command="" if shell in ("", "None") else shell,
                 log=_files(block.get("log", "")),
+                benchmark=_files(block.get("benchmark", "")),
                 reason=block.get("reason", ""),
             )
             jobs[job.rule, job.outputs] = job

@@ -14,6 +14,7 @@ import yaml
 
 from relatent.bridge.graph import DEMO, StudyPlace, expand, phase_names
 from relatent.bridge.programs import run_program
+from relatent.config.registry import load_registry
 from relatent.ledger.files import write_text
 from relatent.ledger.jobs import PlannedJob
 
@@ -207,12 +208,11 @@ def git_ignored(paths: Iterable[str]) -> set[str]:
 
 
 def private_datasets() -> set[str]:
-    """Datasets of data/registry.yaml marked `redistribute: false`."""
-    path = Path("data/registry.yaml")
-    entries: Any = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    entries = entries or {}
-    entries = entries.get("datasets", entries)
-    return {name for name, entry in entries.items() if isinstance(entry, dict) and entry.get("redistribute") is False}
+    """Datasets whose terms need the user's consent: their files are not for passing on (DESIGN 4.18)."""
+    if not Path("data/registry.yaml").is_file():
+        return set()
+    registry = load_registry()
+    return {name for name in registry.names() if (terms := registry[registry.raw_of(name)].terms) and terms.consent}
 
 
 def data_studies(extra: StudyPlace | None = None) -> list[StudyPlace]:

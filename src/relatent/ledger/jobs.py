@@ -23,6 +23,7 @@ class PlannedJob:
     outputs: tuple[str, ...]
     command: str = ""
     log: tuple[str, ...] = ()
+    benchmark: tuple[str, ...] = ()
     reason: str = ""
 
     @property

@@ -1,0 +1,135 @@
+"""Before running a study: its jobs, downloads, disk, operations and the time they will take on this device."""
+
+import argparse
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from relatent.bridge.cost import (
+    SHARE_CONVOLUTION,
+    SHARE_EVALUATION,
+    Cost,
+    density_training_flop,
+    evaluation_flop,
+    gan_training_flop,
+    in_words,
+    measured_flops,
+    measured_seconds,
+    share_of_product,
+    wall_seconds,
+)
+from relatent.bridge.graph import DEMO, expand, phase_names, study_place
+from relatent.cli.job import run
+from relatent.config.registry import Registry, load_registry
+from relatent.errors import ConfigError
+from relatent.ledger.files import read_json
+from relatent.ledger.jobs import PlannedJob
+from relatent.models.dcgan_nets import net_named
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the plan; nothing is run but a product of half a second."""
+    parser = argparse.ArgumentParser(prog="relatent plan", description=__doc__)
+    parser.add_argument("study", nargs="?", default=DEMO)
+    place = study_place(parser.parse_args(argv).study)
+    jobs = expand(place)
+    to_do = {job.outputs for job in expand(place, force=False)}
+    registry = load_registry()
+    flops = measured_flops()
+    costs = [cost_of(job, registry, flops) for job in jobs]
+    print(f"{place.name}: {len(jobs)} jobs, {len(to_do)} to do")
+    print(f"{'phase':<15}{'jobs':>6}{'to do':>7}{'operations':>14}{'one core':>12}")
+    for phase in phase_names(jobs):
+        print(_line(phase, [cost for cost in costs if cost.job.phase == phase], to_do))
+    left = [cost for cost in costs if cost.job.outputs in to_do]
+    cores = os.cpu_count() or 1
+    unknown = sum(cost.seconds is None for cost in left)
+    measured = sum(cost.measured for cost in left)
+    print(f"this device: {flops / 1e9:.0f} GFLOP/s on one core (float32 products of our shapes), {cores} cores")
+    print(
+        f"to do: about {in_words(wall_seconds(left))} on {cores} cores, good to a factor of two; "
+        f"{measured} of {len(left)} jobs were timed here before, {unknown} are short ones and not counted"
+    )
+    if any(cost.job.settings().get("device") == "cuda" for cost in left):
+        print("some cells want a GPU (device: cuda); the time above is for this CPU")
+    print("\n".join(_downloads(jobs, registry)))
+    print(_disk(jobs))
+
+
+def cost_of(job: PlannedJob, registry: Registry, flops: float) -> Cost:
+    """What one job costs, as far as it is known."""
+    flop, share = _flop(job, registry)
+    seconds = measured_seconds(job)
+    if seconds is not None:
+        return Cost(job, flop, seconds, measured=True)
+    return Cost(job, flop, flop / flops / share if flop is not None else None)
+
+
+def _flop(job: PlannedJob, registry: Registry) -> tuple[float | None, float]:
+    """Operations, and the share of the measured product that such work reaches; None if not modelled."""
+    settings = job.settings()
+    parts = Path(job.outputs[0]).parts
+    try:
+        dataset = parts[3]
+        channels, height, width = registry[dataset].prepare.shape
+        sizes = n_images(dataset, registry)
+        if job.rule == "train_density":
+            flop = density_training_flop(settings, channels * height * width, sizes["train"])
+            return flop, share_of_product(settings["k"])
+        if job.rule == "evaluate_nll":
+            found = re.search(r"-L(\d)", parts[4])
+            layers = int(found[1]) if found else 1
+            return evaluation_flop(settings, layers, channels * height * width, sizes["test"]), SHARE_EVALUATION
+        if job.rule == "train_gan":
+            net = net_named(settings["net"])
+            return gan_training_flop(settings, net, channels, sizes["train"]), SHARE_CONVOLUTION
+    except (IndexError, KeyError, TypeError, ValueError, ConfigError):
+        pass
+    return None, 1.0
+
+
+def n_images(dataset: str, registry: Registry) -> Mapping[str, int]:
+    """Images per split: from the prepared manifest, or from the registry's splits before there is one."""
+    manifest = Path("data/prepared") / dataset / "manifest.json"
+    if manifest.is_file():
+        return {name: split["n"] for name, split in read_json(manifest)["splits"].items()}
+    splits = registry[dataset].prepare.model_dump().get("splits") or {}
+    return {name: split["stop"] - split["start"] for name, split in splits.items()}
+
+
+def _line(phase: str, costs: Sequence[Cost], to_do: set[tuple[str, ...]]) -> str:
+    flop = sum(cost.flop or 0.0 for cost in costs)
+    seconds = sum(cost.seconds or 0.0 for cost in costs)
+    waiting = sum(cost.job.outputs in to_do for cost in costs)
+    operations = f"{flop:.2g}" if flop else "-"
+    return f"{phase:<15}{len(costs):>6}{waiting:>7}{operations:>14}{in_words(seconds) if seconds else '-':>12}"
+
+
+def _downloads(jobs: Sequence[PlannedJob], registry: Registry) -> list[str]:
+    lines, total = [], 0
+    for job in jobs:
+        if job.phase == "fetch" and job.dataset:
+            for file in registry[job.dataset].files:
+                path = Path("data/raw") / job.dataset / file.name
+                size = file.size_bytes or 0
+                if path.is_file():
+                    continue
+                bundled = getattr(file, "bundled", None)
+                lines.append(f"  {path}: {size / 1e6:,.1f} MB{', bundled' if bundled else ''}")
+                total += 0 if bundled else size
+    mirror = os.environ.get("RELATENT_MIRROR")
+    source = f", from RELATENT_MIRROR={mirror} first" if mirror else ""
+    return [f"downloads: {total / 1e6:,.1f} MB{source}", *lines]
+
+
+def _disk(jobs: Sequence[PlannedJob]) -> str:
+    there = sum(Path(path).stat().st_size for job in jobs for path in job.outputs if Path(path).is_file())
+    free = shutil.disk_usage(".").free
+    return f"disk: {there / 1e6:,.0f} MB made so far, {free / 1e9:,.0f} GB free here (DVC's cache keeps a second copy)"
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
