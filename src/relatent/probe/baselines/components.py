@@ -21,7 +21,7 @@ class Components:
 
     def transform(self, pixels: np.ndarray) -> np.ndarray:
         """Components of pixels (image, pixel): (image, component), float32."""
-        return ((pixels - self.mean) @ self.axes).astype(np.float32)
+        return (pixels - self.mean) @ self.axes.astype(np.float32)
 
 
 def fit_components(pixels: np.ndarray, count: int, whiten: bool = False, floor: float = 1e-4) -> Components:
@@ -37,9 +37,9 @@ def fit_components(pixels: np.ndarray, count: int, whiten: bool = False, floor: 
     """
     if not 1 <= count <= min(pixels.shape):
         raise ValueError(f"{count} components asked of {pixels.shape[0]} images with {pixels.shape[1]} pixels")
-    mean = pixels.mean(axis=0, dtype=np.float64)
+    mean = pixels.mean(axis=0, dtype=np.float64).astype(pixels.dtype)
     centred = pixels - mean
-    variances, axes = np.linalg.eigh(centred.T @ centred / len(pixels))
+    variances, axes = np.linalg.eigh((centred.T @ centred).astype(np.float64) / len(pixels))
     order = np.argsort(variances)[::-1][:count]
     explained = float(variances[order].sum() / max(variances.sum(), np.finfo(float).tiny))
     # The sign of an axis is arbitrary; its largest entry is made positive so that equal work gives equal bytes.

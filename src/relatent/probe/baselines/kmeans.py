@@ -102,26 +102,33 @@ def triangle_features(dictionary: Dictionary, images: np.ndarray, out: np.ndarra
 
     f_k = max(0, mean distance - distance to centroid k) at each patch, summed over each quadrant of patch positions.
     """
-    count = len(dictionary.centroids)
-    squares = (dictionary.centroids**2).sum(axis=1)
+    side_y, side_x = images.shape[2] - dictionary.patch + 1, images.shape[3] - dictionary.patch + 1
+    pooling = _quadrants(side_y, side_x)
+    # |p - c|^2 = |p|^2 - 2 p.c + |c|^2 as one product, of (p, |p|^2, 1) and (-2 c, 1, |c|^2).
+    squares = (dictionary.centroids**2).sum(axis=1)[:, None]
+    right = np.hstack([-2 * dictionary.centroids, np.ones_like(squares), squares]).T
+    left = np.ones((side_y * side_x, right.shape[0]), np.float32)
+    distance = np.empty((len(left), right.shape[1]), np.float32)
     with Progress("K-means features", len(images), "images") as progress:
         for index in range(len(images)):
-            patches = contrast_normalised(patches_of(images[index : index + 1], dictionary.patch)[0])
-            rows, columns, pixel = patches.shape
-            white = (patches.reshape(-1, pixel) - dictionary.mean) @ dictionary.whitening
-            code = white @ dictionary.centroids.T
-            code *= -2
-            code += (white**2).sum(axis=1)[:, None]
-            code += squares
-            np.maximum(code, 0, out=code)
-            np.sqrt(code, out=code)
-            np.subtract(code.mean(axis=1)[:, None], code, out=code)
-            np.maximum(code, 0, out=code)
-            grid = code.reshape(rows, columns, count)
-            top, left = (rows + 1) // 2, (columns + 1) // 2
-            quadrants = [grid[y, x] for y in (slice(top), slice(top, None)) for x in (slice(left), slice(left, None))]
-            out[index] = np.concatenate([quadrant.sum(axis=(0, 1)) for quadrant in quadrants])
+            patches = patches_of(images[index : index + 1], dictionary.patch)[0].reshape(len(left), -1)
+            white = (contrast_normalised(patches) - dictionary.mean) @ dictionary.whitening
+            left[:, :-2], left[:, -2] = white, (white**2).sum(axis=1)
+            np.matmul(left, right, out=distance)
+            np.maximum(distance, 0, out=distance)
+            np.sqrt(distance, out=distance)
+            np.subtract(distance.mean(axis=1)[:, None], distance, out=distance)
+            np.maximum(distance, 0, out=distance)
+            out[index] = (pooling @ distance).reshape(-1)
             progress.advance()
+
+
+def _quadrants(side_y: int, side_x: int) -> np.ndarray:
+    """Which quadrant a patch position is in, (4, position), 0 or 1; middle rows and columns go to the first."""
+    lower = (np.arange(side_y) >= (side_y + 1) // 2)[:, None]
+    right = (np.arange(side_x) >= (side_x + 1) // 2)[None, :]
+    quadrant = 2 * lower + right
+    return (quadrant.reshape(-1) == np.arange(4)[:, None]).astype(np.float32)
 
 
 def standardise(train: np.ndarray, *others: np.ndarray) -> None:
