@@ -22,7 +22,8 @@ import torch
 from torch import nn
 
 from relatent.models.density import DensityModel
-from relatent.training.density import Run, Trainer
+from relatent.training.density import Trainer
+from relatent.training.density_state import Run
 from relatent.training.runtime import configure_torch
 from relatent.training.schedule import schedule
 

@@ -46,7 +46,7 @@ def test_first_update_of_the_released_form_moves_nothing():
 def test_flat_buffers_are_the_models_own_parameters():
     """What Adam changes in the buffer, the model computes with; what backward adds, Adam reads."""
     model = torch.nn.Linear(3, 2)
-    flat = FlatParameters(model)
+    flat = FlatParameters.of(model)
     model(torch.ones(1, 3)).sum().backward()
     assert torch.equal(flat.gradients, torch.ones(8))
     flat.values.fill_(1.0)

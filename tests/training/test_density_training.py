@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from relatent.errors import TrainingError
-from relatent.training.density import Run, State, Trainer, finished_state, train
+from relatent.training.density import Trainer, train
+from relatent.training.density_state import Run, State, finished_state, read_states, write_states
 from relatent.training.schedule import Stage, schedule
 
 
@@ -53,7 +54,7 @@ def test_a_run_resumed_at_any_step_ends_in_the_same_bits(tmp_path, preset, layer
     broken = Trainer(images(), run, seed=1)
     for _ in range(done):
         broken.advance()
-    broken.state().write(tmp_path / "state.safetensors", run)
+    write_states(tmp_path / "state.safetensors", run, {broken.seed: broken.state()})
     assert same(unbroken, train(images(), run, seed=1, checkpoint=tmp_path / "state.safetensors"))
 
 
@@ -80,12 +81,12 @@ def test_a_run_killed_by_sigkill_ends_in_the_same_bits(tmp_path):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and process.poll() is None:
-            if checkpoint.exists() and State.read(checkpoint, run).step > kept + 20:
+            if checkpoint.exists() and read_states(checkpoint, run)[0].step > kept + 20:
                 break
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "the run was over before it was killed; make it longer"
-        kept = State.read(checkpoint, run).step
+        kept = read_states(checkpoint, run)[0].step
     assert same(train(images(), run, 0), train(images(), run, 0, checkpoint))
 
 
@@ -117,7 +118,7 @@ def test_every_estimator_trains_and_resumes(tmp_path, objective, estimator, laye
     broken = Trainer(images(), run, seed=0)
     for _ in range(8):
         broken.advance()
-    broken.state().write(tmp_path / "state.safetensors", run)
+    write_states(tmp_path / "state.safetensors", run, {broken.seed: broken.state()})
     assert same(unbroken, train(images(), run, 0, tmp_path / "state.safetensors"))
 
 
@@ -154,7 +155,7 @@ def test_a_switch_goes_on_with_adams_state_and_step():
     switched = run_of("iwae", k=3, stages=[Stage(2, 7e-4)])
     start = finished_state(0, 2, models, optimisers)
     trainer = Trainer(images(), switched, 0, start)
-    assert trainer.adam.steps == first.step == 15
+    assert trainer.adam.count == first.step == 15
     assert torch.equal(trainer.adam.second_moment, first.second_moment)
     end = train(images(), switched, 0, start=start)
     assert end.step == 25
@@ -171,7 +172,7 @@ def test_a_switched_run_resumes_too(tmp_path):
     broken = Trainer(images(), run, 0, start)
     for _ in range(7):
         broken.advance()
-    broken.state().write(tmp_path / "state.safetensors", run)
+    write_states(tmp_path / "state.safetensors", run, {broken.seed: broken.state()})
     resumed = train(images(), run, 0, tmp_path / "state.safetensors", start)
     assert same(train(images(), run, 0, start=start), resumed)
 
@@ -179,7 +180,7 @@ def test_a_switched_run_resumes_too(tmp_path):
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     """By the names of what differs; and a damaged one with its remedy."""
     path = tmp_path / "state.safetensors"
-    Trainer(images(), run_of(), 0).state().write(path, run_of())
+    write_states(path, run_of(), {0: Trainer(images(), run_of(), 0).state()})
     with pytest.raises(TrainingError, match=r"a checkpoint of another run; objective, k differ. Remove it"):
         train(images(), run_of("vae", k=1), 0, path)
     path.write_bytes(path.read_bytes()[:100])
@@ -208,4 +209,4 @@ def test_a_model_that_ignores_its_latents_is_stopped(tmp_path):
     run = run_of("vae", k=1, stages=schedule("paper", stages=4))
     with pytest.raises(TrainingError, match=r"after epoch (13|40) no unit of z1 is active"):
         train(alike, run, seed=0, checkpoint=checkpoint)
-    assert State.read(checkpoint, run).history
+    assert read_states(checkpoint, run)[0].history

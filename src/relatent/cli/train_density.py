@@ -44,7 +44,8 @@ def _train(job: Job[DensityCell]) -> None:
     import numpy as np
     from safetensors.torch import load_file, save
 
-    from relatent.training.density import Run, State, finished_state, train
+    from relatent.training.density import train
+    from relatent.training.density_state import Run, State, finished_state
     from relatent.training.schedule import schedule, switch_schedule
 
     settings = job.settings

@@ -130,8 +130,7 @@ class _Nets:
         images, pixels = x.shape
         log_density = (x * logits.view(-1, images, pixels)).sum(-1)
         log_density -= logits.clamp_(min=0).sum(-1).view(-1, images)
-        factors = torch.sub(1, means, out=logits)
-        torch.maximum(means, factors, out=factors)
+        factors = (means - 0.5).abs_().add_(0.5)  # max(p, 1 - p)
         products = factors.view(-1, pixels // group_size(pixels), group_size(pixels)).prod(-1)
         log_density += products.log_().sum(-1).view(-1, images)
         return _BernoulliPass(hidden1, hidden2, means, log_density)
@@ -140,7 +139,7 @@ class _Nets:
         self, name: str, kept: _BernoulliPass, x: Tensor, z1: Tensor, coefficients: Tensor
     ) -> Tensor:
         means = kept.means.view(*coefficients.shape, -1)
-        d_logits = torch.sub(x, means, out=means).mul_(coefficients.unsqueeze(-1)).view(kept.means.shape)
+        d_logits = means.sub_(x).mul_(-coefficients.unsqueeze(-1)).view(kept.means.shape)
         d_hidden2 = self._linear_backward(f"{name}.logits", d_logits, kept.hidden2)
         return self._hidden_backward(name, kept.hidden1, kept.hidden2, z1, d_hidden2)
 

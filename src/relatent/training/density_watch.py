@@ -1,0 +1,73 @@
+"""What stops a density run early: a bound that is not finite, divergence, a layer that carries nothing."""
+
+import math
+import sys
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from relatent.errors import TrainingError
+from relatent.models.density import DensityModel
+from relatent.training.density_state import Epoch
+
+EPOCHS_TO_COME_ALIVE = 13  # the end of stage 2
+ACTIVE_VARIANCE = 0.01  # Burda et al. 2016, sec. 5.2
+KEPT = "What was kept before stays"
+
+
+def refuse_non_finite(bound: float, step: int, epoch: int, learning_rate: float) -> None:
+    """Stop at the first step whose bound is NaN or infinite.
+
+    Raises:
+        TrainingError: it is.
+    """
+    if not math.isfinite(bound):
+        raise TrainingError(
+            f"the bound is {bound} at step {step} (epoch {epoch}, learning rate {learning_rate:g}); training cannot go "
+            f"on. {KEPT}; lower the learning rate or look at the data."
+        )
+
+
+def refuse_divergence(history: Sequence[Epoch]) -> None:
+    """Stop after an epoch whose bound is twice as bad as that of the first.
+
+    Raises:
+        TrainingError: it is.
+    """
+    first, last = history[0].train_bound_nats, history[-1].train_bound_nats
+    if last < first - abs(first):
+        raise TrainingError(
+            f"the run diverges: the bound of epoch {history[-1].epoch} is {last:.1f} nats, that of the first was "
+            f"{first:.1f}. {KEPT}; lower the learning rate or look at the data."
+        )
+
+
+def refuse_a_dead_layer(model: DensityModel, x: Tensor, epoch: int) -> None:
+    """Stop a run whose z1 carries nothing from epoch 13 on; say so, and go on, where only z2 does not.
+
+    In the paper's runs z1 has 16 active units or more and z2 at least 4, all alive long before epoch 13.
+
+    Args:
+        model: as trained so far.
+        x: (images, pixels) in {0, 1}, some training images.
+        epoch: number of epochs done.
+
+    Raises:
+        TrainingError: no unit of z1 varies with x.
+    """
+    if epoch < EPOCHS_TO_COME_ALIVE:
+        return
+    with torch.inference_mode():
+        means = [model.encode(x).mean]
+        if model.layers == 2:
+            means.append(model.encode_z2(means[0]).mean)
+    active = [int((mean.var(0, unbiased=False) > ACTIVE_VARIANCE).sum()) for mean in means]
+    if active[0] == 0:
+        raise TrainingError(
+            f"after epoch {epoch} no unit of z1 is active: its posterior means vary by less than {ACTIVE_VARIANCE} "
+            f"over the training images, so the model ignores its latents. {KEPT}; look at the data (are all images "
+            "alike, or empty?) and at the learning rate."
+        )
+    if active[-1] == 0:
+        print(f"after epoch {epoch} no unit of z2 is active; the model works as one with one layer", file=sys.stderr)
