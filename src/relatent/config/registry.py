@@ -7,7 +7,6 @@ variable RELATENT_REGISTRY names (several: separated like PATH). data/README.md 
 import os
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,14 +108,9 @@ def load_registry(paths: Sequence[Path] | None = None) -> Registry:
         MissingDataError: a file is not there.
         ConfigError: a wrong entry, named with its file and key; or a dataset defined twice.
     """
-    return _load(tuple(paths if paths is not None else registry_paths()))
-
-
-@cache
-def _load(paths: tuple[Path, ...]) -> Registry:
     datasets: dict[str, Dataset] = {}
     where: dict[str, Path] = {}
-    for path in paths:
+    for path in registry_paths() if paths is None else paths:
         if not path.is_file():
             raise MissingDataError(f"{path}: no such registry file; correct RELATENT_REGISTRY, or make the file")
         entries = read_yaml(path).get("datasets")

@@ -112,6 +112,10 @@ class Fetcher:
                 raise RelatentError(f"{path}: the disk is full. Make room and run it again.") from None
             raise
 
+    def kept(self, wanted: Wanted) -> Path:
+        """Where the store keeps a finished download; a partial one has .part behind the name."""
+        return self.store / (wanted.sha256 or f"md5-{wanted.md5}")
+
     def _from_bundle(self, wanted: Wanted, path: Path) -> Sums:
         assert wanted.bundled is not None
         source = bundled_path(wanted.bundled)
@@ -126,7 +130,7 @@ class Fetcher:
 
     def _from_elsewhere(self, wanted: Wanted, path: Path) -> Sums:
         self.store.mkdir(parents=True, exist_ok=True)
-        kept = self.store / (wanted.sha256 or f"md5-{wanted.md5}")
+        kept = self.kept(wanted)
         # A second process that wants the same file waits here, and then finds it.
         with FileLock(kept.with_name(f"{kept.name}.lock")):
             if kept.is_file():

@@ -102,7 +102,9 @@ def _matrix_head(stream: IO[bytes], order: str, wanted: str, found: list[str]) -
     if flags & 0xFF not in NUMERIC_CLASSES or flags & COMPLEX:
         raise _Broken(f"{name!r} is not an array of real numbers")
     kind, size, inline = _tag(stream, order)
-    if inline is not None or kind not in STORED:
+    if inline is not None:
+        stream = io.BytesIO(inline)
+    if kind not in STORED:
         raise _Broken(f"the values of {name!r} are of type {kind}")
     dtype = np.dtype(order + STORED[kind])
     count = 1

@@ -1,0 +1,168 @@
+"""Fetch datasets of the registry: relatent fetch mnist cifar10, or relatent fetch --plan mnist to see what it would do.
+
+A folder of your own images becomes a dataset with `relatent fetch folder:/path/to/faces --size 64`: it is entered in
+data/registry.local.yaml and listed with checksums. Files come from RELATENT_MIRROR (a folder or URL that holds
+<dataset>/<file name>) if that is set, then from the publishers; a broken transfer goes on where it stopped.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+
+from relatent.cli import fetch_dataset
+from relatent.cli.fetch_dataset import wanted_file
+from relatent.cli.job import run
+from relatent.config.registry import LOCAL, Registry, load_registry
+from relatent.config.yaml_files import read_yaml
+from relatent.data.consent import record_consent, recorded
+from relatent.data.fetch import Fetcher, Wanted
+from relatent.errors import ConfigError, MissingDataError
+from relatent.ledger.files import write_text
+
+
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Fetch what is named, or print the plan."""
+    parser = argparse.ArgumentParser(
+        prog="relatent fetch", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("datasets", nargs="+", metavar="DATASET", help="name in the registry, or folder:PATH")
+    parser.add_argument("--plan", action="store_true", help="only list URL, bytes and what is already there")
+    parser.add_argument("--accept-terms", action="store_true", help="agree to the publishers' terms")
+    parser.add_argument("--size", type=int, default=64, help="of folder: images, shorter side then centre crop")
+    parser.add_argument("--name", help="of a folder: dataset; default: the folder's name")
+    arguments = parser.parse_args(argv)
+    names = [dataset_name(name, arguments.name, arguments.size, arguments.plan) for name in arguments.datasets]
+    registry = load_registry()
+    sources = list(dict.fromkeys(registry.raw_of(name) for name in names))
+    if arguments.plan:
+        for line in plan(registry, sources):
+            print(line)
+        return 0
+    for name in sources:
+        settle_terms(registry, name, arguments.accept_terms)
+    missing = []
+    for name in sources:
+        try:
+            fetch_dataset.main(job_arguments(registry, name))
+        except MissingDataError as error:  # go on with the others; tell all at the end
+            missing.append(str(error))
+    if missing:
+        raise MissingDataError("\n".join(missing))
+    return 0
+
+
+def job_arguments(registry: Registry, name: str) -> list[str]:
+    """The arguments the rule gives the job, so that both make the same files."""
+    folder = f"data/raw/{name}"
+    settings = registry.fetch_settings(name).model_dump_json()
+    return [
+        *("--cell", name, "--settings", settings),
+        *("--checksums", f"{folder}/checksums.json", "--receipt", f"{folder}/receipt.json"),
+    ]
+
+
+def settle_terms(registry: Registry, name: str, accept: bool) -> None:
+    """Show terms that need consent once, and record the answer.
+
+    Raises:
+        ConfigError: the user did not agree.
+    """
+    terms = registry[name].terms
+    if terms is None or terms.consent is None or recorded(name, terms.consent):
+        return
+    print(f"{name}: {terms.consent} ({terms.source})", file=sys.stderr)
+    if not accept:
+        if not sys.stdin.isatty():
+            return  # the job says how to agree without a terminal
+        if input("Do you agree? [y/N] ").strip().lower() not in ("y", "yes"):
+            raise ConfigError(f"{name}: not fetched, since its terms were not agreed to")
+    record_consent(name, terms.consent)
+
+
+def plan(registry: Registry, names: Sequence[str]) -> Iterator[str]:
+    """One line per file: what it is, how large, where it would come from, what is there already."""
+    left, total = 0, 0
+    for name in names:
+        entry, fetcher = registry[name], Fetcher()
+        yield f"{name}: {entry.title}"
+        if entry.terms is not None:
+            agreed = entry.terms.consent is None or recorded(name, entry.terms.consent)
+            consent = "" if agreed else ", needs your consent"
+            yield f"  licence: {entry.terms.licence} ({entry.terms.source}){consent}"
+        if entry.prepare.folder is not None:
+            yield f"  {entry.prepare.folder}: your folder; listed, not copied"
+        for raw in entry.files:
+            wanted = wanted_file(name, raw)
+            state, need = file_state(wanted, Path("data/raw", name, raw.name), fetcher)
+            size = f"{raw.size_bytes:>15,} bytes" if raw.size_bytes else "   size not published"
+            yield f"  {raw.name:<32} {size}  {state}"
+            for url in [] if need == 0 else raw.urls:
+                yield f"    {url}"
+            left, total = left + need, total + (raw.size_bytes or 0)
+    yield f"to download: {left:,} of {total:,} bytes"
+
+
+def file_state(wanted: Wanted, path: Path, fetcher: Fetcher) -> tuple[str, int]:
+    """Where a file is or would come from, and how many bytes are still to come over the network."""
+    size = wanted.size_bytes or 0
+    kept = fetcher.kept(wanted)
+    partial = kept.with_name(f"{kept.name}.part")
+    if path.is_file():
+        return "there", 0
+    if wanted.bundled is not None:
+        return f"comes with {wanted.bundled.partition('.')[0]}", 0
+    if kept.is_file():
+        return f"downloaded, in {fetcher.store}", 0
+    if fetcher.mirror is not None and Path(fetcher.mirror, wanted.mirror).is_file():
+        return f"in the mirror {fetcher.mirror}", 0
+    if partial.is_file():
+        have = partial.stat().st_size
+        return f"begun, {have:,} bytes there", max(0, size - have)
+    return "to download", size
+
+
+def dataset_name(name: str, alias: str | None, size: int, dry: bool) -> str:
+    """The registry name; of folder:PATH, after entering it in the local registry.
+
+    Raises:
+        ConfigError: a name that is taken, or that no dataset can have.
+    """
+    if not name.startswith("folder:"):
+        return name
+    folder = Path(name.removeprefix("folder:")).expanduser().resolve()
+    if not folder.is_dir():
+        raise MissingDataError(f"{folder}: no such folder")
+    alias = alias or re.sub(r"[^a-z0-9]+", "_", folder.name.lower()).strip("_")
+    known = load_registry().datasets
+    if alias in known:
+        if known[alias].prepare.folder != str(folder):
+            raise ConfigError(f"{alias}: the registry has another dataset of this name; give one with --name")
+        return alias
+    if dry:
+        raise ConfigError(f"{folder}: not in the registry yet; fetch it first, without --plan")
+    by_class = any(entry.is_dir() for entry in folder.iterdir())
+    shuffle = {"kind": "stream", "seed": 0}
+    entry = {
+        "title": f"Images of {folder}",
+        "citation": "the user's own",
+        "prepare": {
+            "shape": [3, size, size],
+            **({"classes": "folders"} if by_class else {}),
+            "notes": f"Shorter side to {size} by Pillow's bicubic filter, central square; 90 % train, 10 % test.",
+            "parts": {"all": {"format": "folder", "folder": str(folder), "size": size, "shuffle": shuffle}},
+            "splits": {"train": {"part": "all", "share": [0.0, 0.9]}, "test": {"part": "all", "share": [0.9, 1.0]}},
+        },
+    }
+    local = read_yaml(LOCAL) if LOCAL.is_file() else {"datasets": {}}
+    local["datasets"][alias] = entry
+    write_text(LOCAL, yaml.safe_dump(local, sort_keys=False, allow_unicode=True))
+    print(f"{folder}: entered in {LOCAL} as {alias}; edit its splits there", file=sys.stderr)
+    return alias
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))
