@@ -54,7 +54,7 @@ def read_sources(job: Job[PageSettings]) -> tuple[dict[str, Any], dict[str, str]
     if len(paths) != len(sources):
         raise ConfigError(f"--metrics: {len(paths)} files for {len(sources)} sources; give one for each")
     documents = {source: read_json(path) for source, path in zip(sources, paths, strict=True)}
-    receipts = {source: (path.parent / "receipt.json").as_posix() for source, path in zip(sources, paths, strict=True)}
+    receipts = {source: receipt_of(path).as_posix() for source, path in zip(sources, paths, strict=True)}
     return documents, receipts
 
 

@@ -1,0 +1,53 @@
+"""The README's tables are filled, not typed."""
+
+from pathlib import Path
+
+import pytest
+
+from conftest import REPOSITORY, make_table
+from relatent.cli import readme
+from relatent.errors import ConfigError, DataIntegrityError, MissingDataError
+from relatent.report.snippets import filled
+
+PAGE = "before\n<!-- table demo/exact_likelihood -->\nold\n<!-- /table -->\nafter\n"
+
+
+def test_a_block_holds_the_table_and_the_rest_stays(root):
+    make_table("exact_likelihood")
+    text = filled(PAGE, "README.md")
+    assert text.startswith("before\n<!-- table demo/exact_likelihood -->\n| model |")
+    assert text.endswith("<!-- /table -->\nafter\n") and "old" not in text and "###" not in text
+
+
+def test_filling_twice_changes_nothing(root):
+    make_table("iwae_table1_digits")
+    page = "<!-- table demo/iwae_table1_digits -->\n<!-- /table -->\n<!-- orderings demo/iwae_table1_digits -->\n"
+    once = filled(page + "<!-- /orderings -->\n<!-- findings demo -->\n<!-- /findings -->\n", "README.md")
+    assert filled(once, "README.md") == once
+    assert "orderings the paper argues, 13 hold" in once and "difference (nats)" in once
+
+
+def test_a_typed_number_is_found(root):
+    make_table("exact_likelihood")
+    Path("README.md").write_text(filled(PAGE, "README.md"))
+    assert readme.main(["--check"]) == 0
+    Path("README.md").write_text(Path("README.md").read_text().replace("−3.1000", "−3.0000", 1))
+    with pytest.raises(DataIntegrityError, match=r"README.md: a table differs from results/. Run `relatent readme"):
+        readme.main(["--check"])
+
+
+def test_mistakes_in_a_page_are_named(root):
+    with pytest.raises(ConfigError, match="no block 'pie'; there are table, orderings"):
+        filled("<!-- pie demo -->\n<!-- /pie -->", "README.md")
+    with pytest.raises(ConfigError, match="a block is not closed"):
+        filled("<!-- table demo/dedup -->\n", "README.md")
+    with pytest.raises(
+        MissingDataError, match=r"no such file. Make it by running `snakemake results/demo/tables/dedup"
+    ):
+        filled("<!-- table demo/dedup -->\n<!-- /table -->", "README.md")
+
+
+def test_the_readme_shows_what_the_results_say(monkeypatch):
+    """The committed README against the committed tables."""
+    monkeypatch.chdir(REPOSITORY)
+    assert readme.main(["--check"]) == 0
