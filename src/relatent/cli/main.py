@@ -17,6 +17,7 @@ COMMANDS = {
     "fetch": "downloads datasets, or takes them from a mirror",
     "prepare": "decodes fetched datasets into memory-mapped arrays",
     "report": "one self-contained HTML page of a study",
+    "readme": "fills the README's tables from the results, or checks them",
     "schema": "exports the JSON schema of a study's settings",
     "dvc": "renders dvc.yaml from the graph",
     "sync": "after a bare snakemake: makes DVC agree",
