@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from relatent.cli.job import JobParser, run
-from relatent.config.probe import CompareSettings
+from relatent.config.protocol import CompareSettings
 from relatent.ledger.files import write_json
 
 

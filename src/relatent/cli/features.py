@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relatent.cli.job import Job, JobParser, run
-from relatent.config.probe import AutoencoderRow, DiscriminatorRow, FeatureSettings, KmeansRow, PcaRow
+from relatent.config.features import AutoencoderRow, DiscriminatorRow, FeatureSettings, KmeansRow, PcaRow
 from relatent.errors import ConfigError, DataIntegrityError
 from relatent.ledger.files import atomic_path, write_json
 
@@ -32,22 +32,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     import numpy as np
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    seeds: list[int] = []
+    row = job.settings.row
+    seeds = [row.seed] if isinstance(row, KmeansRow | DiscriminatorRow) and row.draws else []
     determinism: dict[str, object] = {}
+    work = job.work("relatent.cli.features", job.settings.threads)
+    if isinstance(row, KmeansRow) and work.restore(job.outputs):
+        job.finish(seeds=seeds, threads=job.settings.threads)
+        return
     splits = [np.load(job.inputs[name], mmap_mode="r") for name in SPLITS if name in job.inputs]
     development = np.concatenate(splits[:-1])
     with threadpool_limits(job.settings.threads):
-        row = job.settings.row
         if isinstance(row, DiscriminatorRow):
             layout, determinism = _discriminator(job, row, len(splits[0]), development, splits[-1])
-            seeds = [row.seed] if row.weights == "random" else []
         elif isinstance(row, AutoencoderRow):
             layout, determinism = _autoencoder(job, development, splits[-1])
         elif isinstance(row, KmeansRow):
-            layout, seeds = _kmeans(job, row, development, splits[-1]), [row.seed]
+            layout = _kmeans(job, row, development, splits[-1])
         else:
             layout = _pixels(job, row if isinstance(row, PcaRow) else None, development, splits[-1])
     write_json(job.outputs["layout"], layout)
+    if isinstance(row, KmeansRow):
+        work.keep(job.outputs)
     job.finish(seeds=seeds, threads=job.settings.threads, determinism=determinism)
 
 
@@ -91,7 +96,7 @@ def _kmeans(
         triangle_features(dictionary, development, train)
         triangle_features(dictionary, test, held)
         standardise(train, held)
-    return {"features": width, "units": width}
+    return {"features": width, "units": row.centroids}  # units as Table 1 counts them: 4,800, not 19,200
 
 
 def _discriminator(

@@ -29,6 +29,10 @@ class Labelled:
     def __getitem__(self, rows: np.ndarray | slice) -> "Labelled":
         return Labelled(self.features[rows], self.labels[rows])
 
+    def columns(self, start: int, stop: int) -> "Labelled":
+        """The same images with some of the features."""
+        return Labelled(self.features[:, start:stop], self.labels)
+
     def __len__(self) -> int:
         return len(self.labels)
 
