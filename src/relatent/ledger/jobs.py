@@ -60,7 +60,7 @@ class PlannedJob:
 
     def work(self) -> str:
         """The command without where it logs to: what decides the outputs."""
-        return re.sub(r"\s*&?>>?\s*\S+(\s+2>&1)?\s*$", "", self.command)
+        return re.sub(r"\s+[12&]?>>?\s*\S+(\s+2>&1)?\s*$", "", self.command)
 
 
 def is_receipt(path: str) -> bool:
