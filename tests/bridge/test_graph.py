@@ -25,7 +25,7 @@ rule train_density:
     reason: Missing output files: results/demo/train_density/digits/vae/model.safetensors
     wildcards: study=demo
     resources: tmpdir=/tmp, mem_mb=100
-Shell command: python -m relatent.cli.train_density --cell digits/vae --settings '{"k": 1, "a": "b c"}' > logs/x.log 2>&1
+Shell command: python -m relatent.cli.train_density --cell d/vae --settings '{"k": 1, "a": "b c"}' > logs/x.log 2>&1
 
 [Mon Nov 23 20:32:01 2026]
 localrule all:
@@ -50,7 +50,7 @@ def test_a_dry_run_is_read_whole():
     assert job.inputs == ("data/prepared/digits/train_images.npy", "data/prepared/digits/receipt.json")
     assert job.receipt == "results/demo/train_density/digits/vae/receipt.json"
     assert job.settings() == {"k": 1, "a": "b c"}
-    assert job.option("--cell") == "digits/vae"
+    assert job.option("--cell") == "d/vae"
     assert job.reason.startswith("Missing output files")
     assert job.benchmark == ("logs/demo/train_density/digits/vae.tsv",)
     assert (target.rule, target.outputs, target.command) == ("all", (), "")
