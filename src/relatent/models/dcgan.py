@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from relatent.models.convolutions import FractionallyStridedConv, StridedConv
 from relatent.models.dcgan_nets import Net, net_named
 
 LEAK = 0.2  # Radford et al. 2016, sec. 4
@@ -18,8 +19,9 @@ INIT_SD = 0.02  # sec. 4, "All weights were initialized from a zero-centered Nor
 
 
 _ACTIVATIONS = {
-    "relu": F.relu,
-    "leaky_relu": lambda x: F.leaky_relu(x, LEAK),
+    # In place: neither a convolution nor batch norm needs its own output to be differentiated.
+    "relu": F.relu_,
+    "leaky_relu": lambda x: F.leaky_relu_(x, LEAK),
     "sigmoid": torch.sigmoid,
     "tanh": torch.tanh,
 }
@@ -170,7 +172,7 @@ class Generator(nn.Module):
         kernel = self.net.kernel
         if self.net.strided:
             extra = stride - 1 if kernel % 2 else 0  # so that the side is exactly `stride` times as long
-            return nn.ConvTranspose2d(
+            return FractionallyStridedConv(
                 inputs, outputs, kernel, stride, (kernel - 1) // 2, output_padding=extra, bias=bias
             )  # fmt: skip
         plain = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
@@ -229,7 +231,7 @@ class Discriminator(nn.Module):
     def _conv(self, inputs: int, outputs: int, stride: int, bias: bool) -> nn.Module:
         kernel = self.net.kernel
         if self.net.strided:
-            return nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, bias=bias)
+            return StridedConv(inputs, outputs, kernel, stride, (kernel - 1) // 2, bias=bias)
         plain = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
         return plain if stride == 1 else nn.Sequential(plain, nn.MaxPool2d(stride))
 

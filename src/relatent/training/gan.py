@@ -219,16 +219,12 @@ class GanRun:
         x, labels = self._real(epoch, place)
         z = draw_z(self.seed, "z", self.schedule.batch_size, self.net, self.schedule.z_prior, self.step)[self._part]
         z = z.to(self.device)
-        if self.schedule.updates == "both":
+        updates_g, updates_d = True, True
+        if self.schedule.updates == "alternate":
+            updates_g, updates_d = self.step % 2 == 0, self.step % 2 == 1
+        with torch.set_grad_enabled(updates_g):
             fake = self._forward(self.generator, z, labels)
-            self._update_discriminator(x, fake.detach(), labels)
-            self._update_generator(fake, labels)
-        elif self.step % 2 == 0:
-            self._update_generator(self._forward(self.generator, z, labels), labels)
-        else:
-            with torch.no_grad():
-                fake = self._forward(self.generator, z, labels)
-            self._update_discriminator(x, fake, labels)
+        self._update(x, fake, labels, updates_g, updates_d)
         self.step += 1
 
     def _real(self, epoch: int, place: int) -> tuple[Tensor, Tensor | None]:
@@ -246,30 +242,36 @@ class GanRun:
         with torch.autocast(self.device, torch.bfloat16):
             return net(x, labels)
 
-    def _update_discriminator(self, x: Tensor, fake: Tensor, labels: Tensor | None) -> None:
-        """One Adam step of D. Real and fake pass apart, so that batch norm never mixes them, as in the paper's code."""
-        real_logits = self._forward(self.discriminator, x, labels).float()
-        fake_logits = self._forward(self.discriminator, fake, labels).float()
-        loss = discriminator_loss(real_logits, fake_logits)
-        norm = self._descend(self.discriminator, "discriminator", loss)
-        with torch.no_grad():
-            means = {"d_real": real_logits.sigmoid().mean().item(), "d_fake": fake_logits.sigmoid().mean().item()}
-        self._note({"d_loss": loss.item(), "d_grad_norm": norm, **means})
+    def _update(self, x: Tensor, fake: Tensor, labels: Tensor | None, updates_g: bool, updates_d: bool) -> None:
+        """Adam steps of G, D or both, from one pass of D over the fakes.
 
-    def _update_generator(self, fake: Tensor, labels: Tensor | None) -> None:
-        """One Adam step of G. D's weights are frozen: their gradients would be computed and thrown away."""
-        self.discriminator.requires_grad_(False)
-        loss = generator_loss(self._forward(self.discriminator, fake, labels).float())
-        norm = self._descend(self.generator, "generator", loss)
+        Both gradients are taken at the weights as they are: D's answer to the fakes serves G's loss and its own, and
+        no gradient is computed to be thrown away. Real and fake pass D apart, so that batch norm never mixes them, as
+        in the paper's code.
+        """
+        shown = fake.detach().requires_grad_(updates_g)
+        if not updates_d:
+            self.discriminator.requires_grad_(False)
+        fake_logits = self._forward(self.discriminator, shown, labels).float()
+        if updates_g:
+            loss = generator_loss(fake_logits)
+            (of_fake,) = torch.autograd.grad(loss, shown, retain_graph=updates_d)
+            self.optimisers["generator"].zero_grad(set_to_none=True)
+            fake.backward(of_fake)
+            self._note({"g_loss": loss.item(), "g_grad_norm": self._descend("generator")})
+        if updates_d:
+            real_logits = self._forward(self.discriminator, x, labels).float()
+            loss = discriminator_loss(real_logits, fake_logits)
+            self.optimisers["discriminator"].zero_grad(set_to_none=True)
+            loss.backward(inputs=list(self.discriminator.parameters()))
+            means = {"d_real": _mean_probability(real_logits), "d_fake": _mean_probability(fake_logits)}
+            self._note({"d_loss": loss.item(), "d_grad_norm": self._descend("discriminator"), **means})
         self.discriminator.requires_grad_(True)
-        self._note({"g_loss": loss.item(), "g_grad_norm": norm})
 
-    def _descend(self, net: nn.Module, part: str, loss: Tensor) -> float:
-        """Gradients, averaged over the processes, and Adam's step; returns the gradient's norm."""
+    def _descend(self, part: str) -> float:
+        """Average the gradients over the processes and take Adam's step; returns the gradient's norm."""
         optimiser = self.optimisers[part]
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        gradients = [parameter.grad for parameter in net.parameters() if parameter.grad is not None]
+        gradients = [p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
         self.replicas.average(gradients)
         norm = torch.nn.utils.get_total_norm(gradients).item()
         optimiser.step()
@@ -394,6 +396,11 @@ class GanRun:
             # The moments take their parameter's memory format, so that Adam's loops run over them as before.
             moments = {key: torch.empty_like(parameter).copy_(kept[key]) for key in ("exp_avg", "exp_avg_sq")}
             state[parameter] = {"step": kept["step"].to(self.device), **{k: v.detach() for k, v in moments.items()}}
+
+
+def _mean_probability(logits: Tensor) -> float:
+    """What D answers on average."""
+    return logits.detach().sigmoid().mean().item()
 
 
 def check_images(name: str, data: TrainingSet, batch_size: int) -> int:
