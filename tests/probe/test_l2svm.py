@@ -91,14 +91,14 @@ def test_margins_are_those_of_liblinear(seed, shape, classes, spread, C):
     np.testing.assert_array_equal(model.predict(unseen), peer.predict(unseen))
 
 
-@pytest.mark.parametrize("n", [400, 2400])
+@pytest.mark.parametrize("n", [300, 1000])
 def test_float32_products_leave_float64_answers(n, monkeypatch):
     """Large problems are solved with float32 products, in either space; their error is taken out again."""
     monkeypatch.setattr("relatent.probe.rows.LARGE_PRODUCT", 1e6)
     rng = np.random.default_rng(0)
     hidden = rng.standard_normal((n + 200, 30))
     y = (hidden @ rng.standard_normal((30, 10)) + rng.standard_normal((n + 200, 10))).argmax(axis=1)
-    X = hidden @ rng.standard_normal((30, 1600))
+    X = hidden @ rng.standard_normal((30, 800))
     X = (np.where(X > 0, X, 0.2 * X) / 10).astype(np.float32)  # like a discriminator's: dense, no exact zeros
     assert Rows(X[:n]).large
     model = L2SVM(C=1e-3).fit(X[:n], y[:n])
