@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from relatent.dedup.codes import bit_probabilities, code_statistics, needed_entropy_bits, pack_bits, unpack_bits
-from relatent.dedup.findings import judged_collisions, judged_removals, leaks
+from relatent.dedup.findings import find, judged_collisions, leaks, pixel_copies
 from relatent.dedup.judge import judge, share_interval
 from relatent.dedup.metrics import collapse_warnings, collision_entropy, dedup_metrics
-from relatent.dedup.planted import near_copies, planted_recall
+from relatent.dedup.planted import near_copies, plant
 from relatent.dedup.search import first_equal
 
 
@@ -59,9 +59,9 @@ def test_recall_counts_copies_within_the_radius():
     images = pictures(50)
     codes = codes_by_pixels(images)
     strengths = {"brightness": [1.0], "shift": [2]}
-    unchanged, moved = planted_recall(images, codes, codes_by_pixels, strengths, copies=30, radius=128, seed=0)
-    assert (unchanged.planted, unchanged.found_exactly, unchanged.distance_median) == (30, 30, 0)
-    assert moved.recall == 1 and moved.found_exactly < 30
+    unchanged, moved = plant(images, codes, codes_by_pixels, strengths, copies=30, seed=0)
+    assert (len(unchanged.distance), unchanged.found(0)) == (30, 30)
+    assert moved.found(0) < moved.found(128) == 30
 
 
 def test_the_judge_sees_structure_and_not_hue():
@@ -132,11 +132,10 @@ def test_collapsed_codes_are_warned_of():
     images = pictures(60)
     codes = np.zeros((60, 2), dtype=np.uint64)
     first = first_equal(codes)
-    removals = judged_removals(images, codes, first, most=299, seed=0, **JUDGE)
+    found = find(images, images[:0], codes, codes[:0], 0, most=299, seed=0, **JUDGE)
     collisions = judged_collisions(images, first, most=299, seed=0, **JUDGE)
-    leaked = leaks(images, images[:0], codes, codes[:0], 0, **JUDGE)
     statistics = code_statistics(codes, 128, first, np.random.default_rng(0))
-    metrics = dedup_metrics(first, statistics, [], removals, collisions, leaked, 0, 0, 0.01)
+    metrics = dedup_metrics(found, statistics, [], collisions, None, 0, 0.01)
     warnings = collapse_warnings(metrics, 128)
     assert "60 of 60 images share one code" in warnings[0]
     assert "different pictures are removed" in warnings[1]
@@ -150,3 +149,22 @@ def test_leaks_are_test_images_found_in_the_train_split():
     found = leaks(train, test, codes_by_pixels(train), codes_by_pixels(test), 0, **JUDGE)
     assert (found.a.tolist(), found.b.tolist()) == ([5], [7])
     assert found.verdicts.same.all()
+
+
+def test_a_scan_by_pixels_finds_copies_that_the_codes_miss():
+    """It needs no code, so it is a reference for their recall."""
+    train = pictures(80)
+    test = np.concatenate([pictures(5, seed=9), near_copies(train[[3, 60]], "shift", 1, np.random.default_rng(0))])
+    copies = pixel_copies(train, test, codes_by_pixels(train), codes_by_pixels(test), 0.9)
+    assert copies is not None
+    assert (copies.a.tolist(), copies.b.tolist()) == ([5, 6], [3, 60])
+    assert (copies.distance > 0).all()
+
+
+def test_a_scan_by_pixels_leaves_out_flat_pictures_and_large_sets(monkeypatch):
+    flat = np.full((3, 1, 32, 32), 9, dtype=np.uint8)
+    codes = codes_by_pixels(flat)
+    found = pixel_copies(flat, flat, codes, codes, 0.9)
+    assert found is not None and not len(found.a)
+    monkeypatch.setattr("relatent.dedup.findings.MOST_PRODUCTS", 100)
+    assert pixel_copies(flat, flat, codes, codes, 0.9) is None

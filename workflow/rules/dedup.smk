@@ -7,6 +7,7 @@ DEDUP_FILES = (
     "kept.npy",
     "metrics.json",
     "recall.csv",
+    "radius.csv",
     "pairs.csv",
     "leakage.csv",
     "contact_sheet.png",
@@ -49,6 +50,7 @@ rule dedup:
         kept=f"{DEDUP}/kept.npy",
         metrics=f"{DEDUP}/metrics.json",
         recall=f"{DEDUP}/recall.csv",
+        radius=f"{DEDUP}/radius.csv",
         pairs=f"{DEDUP}/pairs.csv",
         leakage=f"{DEDUP}/leakage.csv",
         contact_sheet=f"{DEDUP}/contact_sheet.png",
@@ -72,7 +74,7 @@ rule dedup:
         "python -m relatent.cli.dedup --cell {wildcards.dataset} --settings {params.settings:q}"
         " --train-images {input.train_images} {params.optional} --receipts {input.receipts}"
         " --autoencoder {output.autoencoder} --codes {output.codes} --clusters {output.clusters}"
-        " --kept {output.kept} --metrics {output.metrics} --recall {output.recall} --pairs {output.pairs}"
+        " --kept {output.kept} --metrics {output.metrics} --recall {output.recall} --radius {output.radius} --pairs {output.pairs}"
         " --leakage {output.leakage} --contact-sheet {output.contact_sheet}"
         " --receipt {output.receipt} > {log} 2>&1"
 

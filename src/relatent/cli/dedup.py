@@ -19,9 +19,21 @@ if TYPE_CHECKING:
     import numpy as np
 
     from relatent.dedup.findings import JudgedPairs
+    from relatent.dedup.planted import Planted
     from relatent.models.autoencoder import Autoencoder
 
-OUTPUTS = ("autoencoder", "codes", "clusters", "kept", "metrics", "recall", "pairs", "leakage", "contact_sheet")
+OUTPUTS = (
+    "autoencoder",
+    "codes",
+    "clusters",
+    "kept",
+    "metrics",
+    "recall",
+    "radius",
+    "pairs",
+    "leakage",
+    "contact_sheet",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
@@ -37,11 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     import numpy as np
 
     from relatent.data.streams import stream
-    from relatent.dedup.clusters import clusters
     from relatent.dedup.codes import code_statistics, pack_bits
-    from relatent.dedup.findings import judged_collisions, judged_removals, leaks
-    from relatent.dedup.metrics import collapse_warnings, dedup_metrics, human_precision
-    from relatent.dedup.planted import planted_recall
+    from relatent.dedup.findings import find, judged_collisions, pixel_copies
+    from relatent.dedup.metrics import by_radius, collapse_warnings, dedup_metrics, human_precision
+    from relatent.dedup.planted import plant
     from relatent.dedup.search import first_equal
     from relatent.dedup.sheet import findings_sheet, save_small
     from relatent.training.autoencoder import encoded_bits
@@ -50,43 +61,42 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     s = job.settings
     determinism = configure_torch(s.threads)
     train = read_images(job.inputs["train_images"])
-    test = read_images(job.inputs["test_images"]) if "test_images" in job.inputs else train[:0]
+    test = read_test_images(job.inputs.get("test_images"), train)
     model = fitted(job, train)
 
     def codes_of(images: "np.ndarray") -> "np.ndarray":
         return pack_bits(encoded_bits(model, images, s.threshold))
 
-    codes = codes_of(train)
-    lowest = clusters(codes, s.radius)
-    first = first_equal(codes)
-    judge = {"same_correlation": s.same_correlation, "same_rms": s.same_rms}
-    removals = judged_removals(train, codes, lowest, most=s.judged_pairs, seed=s.seed, **judge)
-    collisions = judged_collisions(train, first, most=s.judged_pairs, seed=s.seed, **judge)
-    leaked = leaks(train, test, codes, codes_of(test), s.radius, **judge)
-    strengths = s.planted.strengths()
-    recall = planted_recall(train, codes, codes_of, strengths, s.planted.copies, s.radius, s.seed)
+    codes, test_codes = codes_of(train), codes_of(test)
+    judge_by: dict[str, Any] = {"same_correlation": s.same_correlation, "same_rms": s.same_rms}
+    by = {
+        radius: find(train, test, codes, test_codes, radius, most=s.judged_pairs, seed=s.seed, **judge_by)
+        for radius in sorted({s.radius, *s.ablation_radii})
+    }
+    found, first = by[s.radius], first_equal(codes)
+    planted = plant(train, codes, codes_of, s.planted.strengths(), s.planted.copies, s.seed)
+    copies = pixel_copies(train, test, codes, test_codes, s.same_correlation)
+    collisions = judged_collisions(train, first, most=s.judged_pairs, seed=s.seed, **judge_by)
     statistics = code_statistics(codes, s.code_units, first, stream(s.seed, "random pairs"))
-    metrics = dedup_metrics(
-        lowest, statistics, recall, removals, collisions, leaked, len(test), s.radius, s.false_share
-    )
+    metrics = dedup_metrics(found, statistics, planted, collisions, copies, len(test), s.false_share)
     if "verdicts" in job.inputs:
         metrics |= human_precision(read_verdicts(job.inputs["verdicts"]))
     for warning in collapse_warnings(metrics, s.code_units):
         print(f"warning: dedup {job.cell}: {warning}", file=sys.stderr)
 
-    kept = np.flatnonzero(lowest == np.arange(len(lowest)))
-    for name, array in (("codes", codes), ("kept", kept)):
+    for name, array in (("codes", codes), ("kept", found.kept.astype(np.int64))):
         with atomic_path(job.outputs[name]) as path:
             np.save(path, array)
-    rows = ((i, low, int(i == low)) for i, low in enumerate(lowest.tolist()))
+    rows = ((i, low, int(i == low)) for i, low in enumerate(found.lowest.tolist()))
     write_csv(job.outputs["clusters"], ("index", "cluster", "kept"), rows)
-    columns = ("kind", "strength", "planted", "found", "recall", "found_exactly", "distance_median", "distance_p90")
-    write_csv(job.outputs["recall"], columns, ([getattr(row, name) for name in columns] for row in recall))
-    write_pairs(job.outputs["pairs"], removals)
-    write_pairs(job.outputs["leakage"], leaked)
+    write_recall(job.outputs["recall"], planted, s.radius)
+    ablation = [by_radius(one, planted, copies) for one in by.values()]
+    write_csv(job.outputs["radius"], ablation[0], ([decimals(v) for v in row.values()] for row in ablation))
+    write_pairs(job.outputs["pairs"], found.removals)
+    write_pairs(job.outputs["leakage"], found.leaked)
     write_json(job.outputs["metrics"], metrics)
     with atomic_path(job.outputs["contact_sheet"]) as path:
-        save_small(findings_sheet(train, test, lowest, removals, leaked), path)
+        save_small(findings_sheet(train, test, found, copies), path)
     job.finish(seeds=[s.seed], threads=s.threads, determinism=determinism)
     return None
 
@@ -109,6 +119,26 @@ def read_images(path: Path) -> "np.ndarray":
             "n > 0; prepare the dataset again"
         )
     return images
+
+
+def read_test_images(path: Path | None, train: "np.ndarray") -> "np.ndarray":
+    """The split to compare with `train`; empty if there is none.
+
+    Raises:
+        DataIntegrityError: as `read_images`, or fewer than two train images, or images of another shape.
+    """
+    if len(train) < 2:
+        raise DataIntegrityError(
+            f"{len(train)} image; two are needed to have a duplicate. Prepare a larger train split"
+        )
+    if path is None:
+        return train[:0]
+    test = read_images(path)
+    if test.shape[1:] != train.shape[1:]:
+        raise DataIntegrityError(
+            f"{path}: images of {test.shape[1:]}, the train split has {train.shape[1:]}; prepare the dataset again"
+        )
+    return test
 
 
 def fitted(job: Job[DedupSettings], images: "np.ndarray") -> "Autoencoder":
@@ -164,15 +194,33 @@ def read_verdicts(path: Path) -> list[bool]:
     return [row["same"] == "1" for row in rows]
 
 
+def write_recall(path: Path, planted: "Sequence[Planted]", radius: int) -> None:
+    """CSV of planted copies by kind and strength: how many are found, and how far their codes are."""
+    import numpy as np
+
+    rows = []
+    for p in planted:
+        quantiles = [decimals(float(np.quantile(p.distance, q))) for q in (0.5, 0.9)]
+        share = decimals(p.found(radius) / len(p.distance))
+        rows.append((p.kind, p.strength, len(p.distance), p.found(radius), share, p.found(0), *quantiles))
+    columns = ("kind", "strength", "planted", "found", "recall", "found_exactly", "distance_median", "distance_p90")
+    write_csv(path, columns, rows)
+
+
 def write_pairs(path: Path, pairs: "JudgedPairs") -> None:
     """CSV of judged pairs: a,b,distance,correlation,rms,same."""
     v = pairs.verdicts
     rows = zip(pairs.a, pairs.b, pairs.distance, v.correlation, v.rms, v.same.astype(int), strict=True)
-    formatted = ((a, b, d, f"{c:.6f}", f"{r:.6f}", same) for a, b, d, c, r, same in rows)
+    formatted = ((a, b, d, decimals(c), decimals(r), same) for a, b, d, c, r, same in rows)
     write_csv(path, ("a", "b", "distance", "correlation", "rms", "same"), formatted)
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+def decimals(value: Any) -> Any:
+    """A float to six decimals, anything else as it is."""
+    return f"{value:.6f}" if isinstance(value, float) else value
+
+
+def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
     """Write a CSV with a header, whole or not at all."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from relatent.config.base import Settings
 
@@ -45,6 +45,7 @@ class DedupSettings(Settings):
     radius: int = Field(
         default=0, ge=0, le=16, description="codes at most so many bits apart are near-duplicates; 0: equal"
     )
+    ablation_radii: list[int] = Field(default=[0, 2, 4, 8], description="radii whose outcome is listed beside it")
     seed: int = Field(default=0, ge=0)
     threads: int = Field(default=1, ge=1, description="torch's threads")
     planted: PlantedSettings = PlantedSettings()
@@ -56,6 +57,15 @@ class DedupSettings(Settings):
     )
     same_rms: float = Field(default=0.03, ge=0, lt=1, description="or: root mean square difference up to which it is")
     false_share: float = Field(default=0.01, gt=0, lt=1, description="share of removals that may be chance collisions")
+
+    @field_validator("ablation_radii")
+    @classmethod
+    def _radii_make_sense(cls, radii: list[int]) -> list[int]:
+        if len(set(radii)) < len(radii):
+            raise ValueError("lists a radius twice; name each once")
+        if any(not 0 <= radius <= 16 for radius in radii):
+            raise ValueError("a radius is 0 to 16 bits")
+        return radii
 
 
 class DedupOverride(Settings):

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from relatent.dedup.codes import CodeStatistics, needed_entropy_bits
-from relatent.dedup.findings import JudgedPairs
+from relatent.dedup.findings import Found, JudgedPairs, PixelCopies
 from relatent.dedup.judge import share_interval
-from relatent.dedup.planted import Recall
+from relatent.dedup.planted import Planted
 
 Metrics = dict[str, dict[str, Any]]
 
@@ -17,23 +17,20 @@ COLLAPSED_BUCKET = 0.01
 
 
 def dedup_metrics(
-    lowest: np.ndarray,
+    found: Found,
     statistics: CodeStatistics,
-    recall: Sequence[Recall],
-    removals: JudgedPairs,
+    planted: Sequence[Planted],
     collisions: JudgedPairs,
-    leaked: JudgedPairs,
+    copies: PixelCopies | None,
     n_held_out: int,
-    radius: int,
     false_share: float,
 ) -> Metrics:
     """All metrics of a dataset; arguments as the functions of this room return them.
 
     Precision is null where nothing was removed: there is nothing to be right about.
     """
-    n = len(lowest)
-    sizes = np.bincount(lowest)
-    removed = n - int((sizes > 0).sum())
+    n, removed, leaked = len(found.lowest), found.n_removed, found.leaked
+    sizes = np.bincount(found.lowest)
     needed = needed_entropy_bits(n, removed, false_share)
     metrics: Metrics = {
         "n_images": _count(n),
@@ -41,8 +38,8 @@ def dedup_metrics(
         "n_duplicates": _count(removed),
         "n_clusters": _count(int((sizes > 1).sum())),
         "largest_cluster": _count(int(sizes.max())),
-        "radius_bits": {"value": radius, "unit": "bits"},
-        "precision": _share(removals, "of removed images, by the automatic judge"),
+        "radius_bits": _bits(found.radius),
+        "precision": _share(found.removals, "of removed images, by the automatic judge"),
         "n_leaked": _count(leaked.total, n_images=n_held_out),
         "leaked_share": {"value": leaked.total / n_held_out if n_held_out else None, "unit": "fraction"},
         "leak_precision": _share(leaked, "of held-out images near a train image, by the automatic judge"),
@@ -58,20 +55,38 @@ def dedup_metrics(
         "largest_bucket": _count(statistics.largest_bucket),
         "n_colliding_pairs": _count(statistics.colliding_pairs),
     }
-    for kind in dict.fromkeys(row.kind for row in recall):
-        rows = [row for row in recall if row.kind == kind]
-        found, planted = sum(row.found for row in rows), sum(row.planted for row in rows)
-        low, high = share_interval(found, planted)
+    if copies is not None:
+        near = int((copies.distance <= found.radius).sum())
+        metrics["n_pixel_copies"] = _count(len(copies.a), n_images=n_held_out)
+        metrics["leak_recall"] = _found(near, len(copies.a), "of held-out images that a full scan by pixels finds")
+    for kind in dict.fromkeys(row.kind for row in planted):
+        rows = [row for row in planted if row.kind == kind]
+        n_planted = sum(len(row.distance) for row in rows)
         metrics[f"recall_{kind}"] = {
-            "value": found / planted,
-            "low": low,
-            "high": high,
-            "interval": "test sampling",
-            "unit": "fraction",
-            "n_images": planted,
-            "exact_match": sum(row.found_exactly for row in rows) / planted,
+            **_found(sum(row.found(found.radius) for row in rows), n_planted, "of planted copies"),
+            "exact_match": sum(row.found(0) for row in rows) / n_planted,
         }
     return metrics
+
+
+def by_radius(found: Found, planted: Sequence[Planted], copies: PixelCopies | None) -> dict[str, Any]:
+    """One row of the ablation over the radius: what it removes, how precisely, and what it finds."""
+    precision = _share(found.removals, "")
+    row = {
+        "radius": found.radius,
+        "removed": found.n_removed,
+        "largest_cluster": int(np.bincount(found.lowest).max()),
+        "precision": precision["value"],
+        "precision_low": precision["low"],
+        "precision_high": precision["high"],
+        "leaked": found.leaked.total,
+        "leak_precision": _share(found.leaked, "")["value"],
+        "leak_recall": float((copies.distance <= found.radius).mean()) if copies and len(copies.a) else None,
+    }
+    for kind in dict.fromkeys(part.kind for part in planted):
+        parts = [part for part in planted if part.kind == kind]
+        row[f"recall_{kind}"] = sum(p.found(found.radius) for p in parts) / sum(len(p.distance) for p in parts)
+    return row
 
 
 def collision_entropy(n: int, collisions: JudgedPairs) -> dict[str, Any]:
@@ -92,9 +107,7 @@ def collision_entropy(n: int, collisions: JudgedPairs) -> dict[str, Any]:
 
 def human_precision(verdicts: Sequence[bool]) -> Metrics:
     """Precision by human verdicts: one per pair, whether it shows one picture."""
-    low, high = share_interval(sum(verdicts), len(verdicts))
-    value = sum(verdicts) / len(verdicts) if verdicts else None
-    return {"precision_human": _interval(value, low, high, len(verdicts), "by a person")}
+    return {"precision_human": _found(sum(verdicts), len(verdicts), "of removed images, by a person")}
 
 
 def collapse_warnings(metrics: Metrics, code_units: int) -> list[str]:
@@ -126,18 +139,17 @@ def _bits(value: float) -> dict[str, Any]:
 
 
 def _share(pairs: JudgedPairs, meaning: str) -> dict[str, Any]:
-    judged, right = len(pairs.a), int(pairs.verdicts.same.sum())
-    low, high = share_interval(right, judged)
-    return _interval(right / judged if judged else None, low, high, judged, meaning)
+    return _found(int(pairs.verdicts.same.sum()), len(pairs.a), meaning)
 
 
-def _interval(value: float | None, low: float, high: float, judged: int, meaning: str) -> dict[str, Any]:
+def _found(right: int, of: int, meaning: str) -> dict[str, Any]:
+    low, high = share_interval(right, of)
     return {
-        "value": value,
+        "value": right / of if of else None,
         "low": low,
         "high": high,
         "interval": "test sampling",
         "unit": "fraction",
-        "n_pairs": judged,
+        "n_pairs": of,
         "meaning": meaning,
     }

@@ -66,33 +66,27 @@ def _through_size(image: Image.Image, share: float) -> Image.Image:
 
 
 @dataclass(frozen=True)
-class Recall:
-    """How many planted copies of one kind and strength are within the radius of what they were copied from."""
+class Planted:
+    """Copies of one kind and strength: how far their codes are from those of what they were copied from, in bits."""
 
     kind: str
     strength: float
-    planted: int
-    found: int
-    found_exactly: int
-    """at radius 0"""
-    distance_median: float
-    distance_p90: float
+    distance: np.ndarray
 
-    @property
-    def recall(self) -> float:
-        return self.found / self.planted
+    def found(self, radius: int) -> int:
+        """Copies that a search with this radius finds."""
+        return int((self.distance <= radius).sum())
 
 
-def planted_recall(
+def plant(
     images: np.ndarray,
     codes: np.ndarray,
     codes_of: Callable[[np.ndarray], np.ndarray],
     strengths: Mapping[str, Sequence[float]],
     copies: int,
-    radius: int,
     seed: int,
-) -> list[Recall]:
-    """Plant copies of images drawn by chance and count those whose codes lie within the radius of the original's.
+) -> list[Planted]:
+    """Plant copies of images drawn by chance.
 
     The search reports every pair within the radius (`search.near_pairs`), so comparing each copy with its original
     is what planting it into the set would give.
@@ -103,25 +97,13 @@ def planted_recall(
         codes_of: codes of images.
         strengths: per kind.
         copies: images copied per kind and strength; all of them if there are fewer.
-        radius: in bits.
         seed: of the draws.
     """
-    rows = []
+    planted = []
     for kind, of_kind in strengths.items():
         for number, strength in enumerate(of_kind):
             rng = stream(seed, f"planted {kind}", number)
             chosen = np.sort(rng.permutation(len(images))[:copies])
-            planted = codes_of(near_copies(images[chosen], kind, strength, rng))
-            distance = distances(codes[chosen], planted)
-            rows.append(
-                Recall(
-                    kind=kind,
-                    strength=strength,
-                    planted=len(chosen),
-                    found=int((distance <= radius).sum()),
-                    found_exactly=int((distance == 0).sum()),
-                    distance_median=float(np.median(distance)),
-                    distance_p90=float(np.quantile(distance, 0.9)),
-                )
-            )
-    return rows
+            copied = codes_of(near_copies(images[chosen], kind, strength, rng))
+            planted.append(Planted(kind, strength, distances(codes[chosen], copied)))
+    return planted

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from relatent.dedup.findings import JudgedPairs
+from relatent.dedup.findings import Found, PixelCopies
 
 SCALE = 2
 GAP = 4
@@ -48,36 +48,44 @@ def save_small(sheet: Image.Image, path: Path, limit_bytes: int = 300_000) -> No
 def findings_sheet(
     train: np.ndarray,
     test: np.ndarray,
-    lowest: np.ndarray,
-    removals: JudgedPairs,
-    leaked: JudgedPairs,
+    found: Found,
+    copies: PixelCopies | None,
     columns: int = 12,
     clusters: int = 8,
-    pairs: int = 24,
+    pairs: int = 18,
 ) -> Image.Image:
-    """The largest clusters, removals the judge doubts and others, and leaks: what to look at before believing.
+    """The largest clusters, removals the judge doubts and others, leaks, copies missed: look before believing.
 
     Args:
         train, test: uint8 (n, channel, height, width).
-        lowest: per train image the kept one of its cluster.
-        removals, leaked: as judged.
+        found: clusters, removals and leaks.
+        copies: what a scan by pixels finds.
         columns: images per row; a pair takes two.
         clusters: largest clusters shown, one row each.
         pairs: most pairs shown of each sort.
     """
     rows: list[tuple[str, np.ndarray]] = []
-    sizes = np.bincount(lowest)
+    sizes = np.bincount(found.lowest)
     for kept in np.argsort(-sizes, kind="stable")[:clusters]:
         if sizes[kept] > 1:
-            members = np.flatnonzero(lowest == kept)
+            members = np.flatnonzero(found.lowest == kept)
             rows.append((f"cluster of {sizes[kept]}, kept {kept}", train[members[:columns]]))
+    removals, leaked = found.removals, found.leaked
     same = removals.verdicts.same
     for label, chosen in (("the judge doubts", ~same), ("the judge agrees", same)):
         some = np.flatnonzero(chosen)[:pairs]
         title = f"kept | removed, {label} ({int(chosen.sum())} of {len(same)} judged)"
         rows += _pair_rows(title, train[removals.a[some]], train[removals.b[some]], columns)
-    some = np.lexsort((leaked.a, leaked.verdicts.correlation))[::-1][:pairs]
-    rows += _pair_rows(f"test | train ({leaked.total} leaks)", test[leaked.a[some]], train[leaked.b[some]], columns)
+    some = np.lexsort((leaked.a, -leaked.verdicts.correlation))[:pairs]
+    title = f"test | train, equal or near codes ({leaked.total}), likest first"
+    rows += _pair_rows(title, test[leaked.a[some]], train[leaked.b[some]], columns)
+    if copies is not None:
+        missed = np.flatnonzero(copies.distance > found.radius)
+        some = missed[np.lexsort((copies.a[missed], -copies.correlation[missed]))][:pairs]
+        title = (
+            f"test | train, alike by pixels, codes farther apart than {found.radius} ({len(missed)} of {len(copies.a)})"
+        )
+        rows += _pair_rows(title, test[copies.a[some]], train[copies.b[some]], columns)
     return contact_sheet(rows or [("no near-duplicates", train[:0])], columns)
 
 

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 class Autoencoder(nn.Module):
     """A ReLU code of an image and its linear reconstruction.
 
-    Ours, since the paper does not say: pixels in [0, 1] less the image's own mean grey and less the mean of such
-    images; untied weights; linear output. Centring puts a unit's threshold inside the data, so that its bit is neither
-    always nor never on; without the image's own mean most bits tell its brightness and nothing else (on photographs
-    the codes' collision entropy falls from 8 bits to 4).
+    Ours, since the paper does not say: pixels in [0, 1] less the image's own mean and less the mean of such images;
+    untied weights; linear output. Centring puts a unit's threshold inside the data, so that its bit is neither always
+    nor never on; without the image's own mean most bits tell its brightness and nothing else, and on photographs
+    twice as many different pictures share a code. (Dividing by the image's spread as well makes codes blind to
+    contrast: more copies of other brightness are found, and more flat pictures confused.)
 
     Args:
         inputs: pixels per image, channels included.
@@ -40,8 +41,7 @@ class Autoencoder(nn.Module):
 
     def pixels(self, images: Tensor) -> Tensor:
         """Centred pixels, (batch, inputs), of uint8 images, (batch, channel, height, width)."""
-        grey = images.flatten(1).float() / 255
-        return grey - grey.mean(dim=1, keepdim=True) - self.mean
+        return less_own_mean(images) - self.mean
 
     def code(self, pixels: Tensor) -> Tensor:
         """ReLU code, (batch, code_units), of centred pixels, (batch, inputs)."""
@@ -50,3 +50,9 @@ class Autoencoder(nn.Module):
     def reconstruction(self, code: Tensor) -> Tensor:
         """Centred pixels, (batch, inputs), from a code, (batch, code_units)."""
         return self.decoder(code)
+
+
+def less_own_mean(images: Tensor) -> Tensor:
+    """Pixels of each image, in [0, 1], less their mean over pixels and channels, (batch, pixels); images uint8."""
+    grey = images.flatten(1).float() / 255
+    return grey - grey.mean(dim=1, keepdim=True)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from relatent.data.streams import stream, stream_key
 from relatent.errors import TrainingError
-from relatent.models.autoencoder import Autoencoder
+from relatent.models.autoencoder import Autoencoder, less_own_mean
 from relatent.progress import Progress
 
 State = dict[str, Tensor]
@@ -48,8 +48,7 @@ def fit_autoencoder(
         raise ValueError("no image to fit the autoencoder to")
     model = Autoencoder(int(np.prod(images.shape[1:])), code_units)
     model.initialise(torch_rng(seed, "autoencoder weights"))
-    mean = torch.from_numpy(mean_image(images))
-    model.mean.copy_(mean - mean.mean())
+    model.mean.copy_(mean_input(images))
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
     first = 0 if state is None else _restore(model, optimiser, state)
     steps = -(-len(images) // batch_size)
@@ -93,12 +92,14 @@ def encoded_bits(
             yield (model.code(model.pixels(batch)) > threshold).numpy()
 
 
-def mean_image(images: np.ndarray, block: int = 4096) -> np.ndarray:
-    """Mean of uint8 images, float32 (pixels,), in [0, 1]; exact integer sums, so block size leaves no trace."""
-    total = np.zeros(int(np.prod(images.shape[1:])), dtype=np.int64)
+def mean_input(images: np.ndarray, block: int = 1024) -> Tensor:
+    """Mean of the images less their own means, float32 (pixels,), summed in float64."""
+    total = torch.zeros(int(np.prod(images.shape[1:])), dtype=torch.float64)
     for start in range(0, len(images), block):
-        total += images[start : start + block].reshape(-1, total.size).sum(axis=0, dtype=np.int64)
-    return (total / (255 * len(images))).astype(np.float32)
+        total += less_own_mean(torch.from_numpy(np.array(images[start : start + block]))).sum(
+            dim=0, dtype=torch.float64
+        )
+    return (total / len(images)).float()
 
 
 def torch_rng(seed: int, purpose: str, *counters: int) -> torch.Generator:
