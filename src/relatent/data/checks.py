@@ -1,5 +1,6 @@
 """Checks of prepared arrays that change numbers: label counts, means, duplicates within and across splits."""
 
+import math
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
@@ -114,7 +115,7 @@ def near_duplicates(these: Thumbnails, those: Thumbnails | None = None) -> int |
 
 def correlations(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
     """(n,): Pearson correlation of each pair of images over all pixels and channels; 0 where one is flat."""
-    x, y = (images.reshape(len(images), -1).astype(np.float64) for images in (a, b))
+    x, y = (images.reshape(len(images), math.prod(images.shape[1:])).astype(np.float64) for images in (a, b))
     x -= x.mean(axis=1, keepdims=True)
     y -= y.mean(axis=1, keepdims=True)
     length = np.sqrt(np.einsum("ij,ij->i", x, x) * np.einsum("ij,ij->i", y, y))
