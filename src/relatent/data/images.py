@@ -28,8 +28,9 @@ def small_image(content: bytes, size: int, draft: bool = True) -> NDArray[np.uin
 
     The recipe, which changes pixels and so is part of the data's fingerprint: a JPEG is decoded by `draft` at the
     smallest of 1/1, 1/2, 1/4, 1/8 that leaves the shorter side at least twice `size`; then Pillow's bicubic filter
-    takes the central square to size × size, the pixels beside it being seen by the filter, as if cropped afterwards. EXIF orientation is not applied. Mean absolute error against decoding
-    whole: 0.6 to 0.8 grey levels, at 2.2 times the speed (benchmarks/decode.py).
+    takes the central square to size × size. The filter sees the pixels beside the square, as if it were cropped
+    afterwards. EXIF orientation is not applied. Mean absolute error against decoding whole: 0.6 to 0.8 grey levels,
+    at 2.2 times the speed (benchmarks/decode.py).
 
     Args:
         content: JPEG, PNG or WebP, still, 8 bits, grey or colour, opaque.

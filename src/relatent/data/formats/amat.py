@@ -1,5 +1,7 @@
 """The .amat text of binarised MNIST: one image per line, pixels "0" and "1" with one space between."""
 
+import lzma
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ def read_amat(path: Path, height: int, width: int) -> ArrayPart:
     try:
         with open_unpacked(path, LIMIT_BYTES) as file:
             text = file.read()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise DataIntegrityError(f"{path}: not readable ({error}). Remove it and fetch it again.") from None
     remedy = "Remove it and fetch it again."
     if not text or len(text) % line:

@@ -1,6 +1,7 @@
 """scikit-learn's digits.csv.gz: 64 grey levels 0..16 and the label in each row."""
 
 import gzip
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def read_digits(path: Path, size: int | None = None) -> ArrayPart:
             (levels >= 0) & (levels <= 16) & (levels == np.round(levels)) & (labels == np.round(labels))[:, None]
         ):
             raise ValueError("grey levels must be whole numbers from 0 to 16, labels whole numbers")
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataIntegrityError(
             f"{path}: not scikit-learn's digits ({error}). Remove it and fetch it again."
         ) from None

@@ -2,6 +2,7 @@
 
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,6 @@ def unzipped(archive: Path, member: str, path: Path) -> Path:
         raise MissingDataError(f"{archive}: no such file; fetch the dataset again") from None
     except KeyError:
         raise DataIntegrityError(f"{archive}: has no member {member}; correct the registry entry") from None
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
         raise DataIntegrityError(f"{archive}: damaged ({error}). Remove it and fetch it again.") from None
     return path
