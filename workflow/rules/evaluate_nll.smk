@@ -1,38 +1,7 @@
 # L_k of every trained density cell, and the models whose likelihood is known exactly.
-EVALUATED = [cell.split("/", 1) for cell in STUDY.density.cells()]
-ANNEALED = [cell.split("/", 1) for cell in STUDY.evaluate_nll.annealing.run]
 
 
-def evaluate_settings(wildcards):
-    seeds = STUDY.density.settings_of(f"{wildcards.dataset}/{wildcards.cell}").seeds
-    return settings_json(STUDY.evaluate_nll.settings_of(seeds))
-
-
-def annealing_settings(wildcards):
-    cell = f"{wildcards.dataset}/{wildcards.cell}"
-    return settings_json(
-        STUDY.evaluate_nll.annealing_of(cell, STUDY.density.settings_of(cell).seeds)
-    )
-
-
-def exact_settings(wildcards):
-    return settings_json(STUDY.exact.settings_of(wildcards.model))
-
-
-def exact_dataset(name, wildcards):
-    return f"data/prepared/{STUDY.exact.dataset}/{name}"
-
-
-def exact_train_images(wildcards):
-    return exact_dataset("train_images.npy", wildcards)
-
-
-def exact_test_images(wildcards):
-    return exact_dataset("test_images.npy", wildcards)
-
-
-def exact_receipt(wildcards):
-    return exact_dataset("receipt.json", wildcards)
+include: "../functions/evaluate_nll.smk"
 
 
 rule evaluate_nll:

@@ -1,31 +1,12 @@
 # Figures: PNG, PDF and the CSV behind them, from the files of the phases.
-from relatent.report.sources import (
-    figure_files,
-    figure_receipts,
-    page_settings,
-    sources_of_figure,
-)
+
+
+include: "../functions/figures.smk"
 
 
 localrules:
     figure,
     phase_figures,
-
-
-def figure_settings(wildcards):
-    return settings_json(
-        page_settings(
-            STUDY, wildcards.figure, sources_of_figure(STUDY, wildcards.figure)
-        )
-    )
-
-
-def files_of_figure(wildcards):
-    return figure_files(STUDY, wildcards.figure)
-
-
-def receipts_of_figure(wildcards):
-    return figure_receipts(STUDY, wildcards.figure)
 
 
 rule figure:

@@ -1,37 +1,7 @@
 # Samples: of density models (sample_density.smk) and of GANs, with the measures of a GAN's samples.
-from relatent.config.sample import gan_sample_settings, nearest_neighbour_settings
-
-SAMPLE = "results/{study}/sample/{cell}"
-SAMPLE_GAN_FILES = (
-    "samples.npy",
-    "early.npy",
-    "interpolation.npy",
-    "metrics.json",
-    "receipt.json",
-)
 
 
-def sample_gan_settings(wildcards):
-    return settings_json(gan_sample_settings(STUDY.sample, STUDY.gan, wildcards.cell))
-
-
-def sample_gan_heldout(wildcards):
-    """The test images; those of validation where a dataset has no test split."""
-    dataset = gan_dataset(wildcards)
-    paths = [str(path) for path in REGISTRY.prepared_files(dataset)]
-    test = f"data/prepared/{dataset}/test_images.npy"
-    return test if test in paths else f"data/prepared/{dataset}/validation_images.npy"
-
-
-def sample_gan_receipts(wildcards):
-    return [
-        *gan_receipts(wildcards),
-        f"results/{STUDY.study}/train_gan/{wildcards.cell}/receipt.json",
-    ]
-
-
-def sample_gan_kept(wildcards, input):
-    return f"--kept {input.kept}" if input.kept else ""
+include: "../functions/sample.smk"
 
 
 rule sample_gan:
@@ -70,28 +40,6 @@ rule sample_gan:
         " --receipts {input.receipts}"
         " --samples {output.samples} --early {output.early} --interpolation {output.interpolation}"
         " --metrics {output.metrics} --receipt {output.receipt} > {log} 2>&1"
-
-
-def nearest_neighbour_job_settings(wildcards):
-    return settings_json(
-        nearest_neighbour_settings(STUDY.sample, STUDY.gan, wildcards.cell)
-    )
-
-
-def nearest_neighbour_prepared(wildcards):
-    folder = f"data/prepared/{gan_dataset(wildcards)}"
-    return [
-        f"{folder}/{split}_{kind}.npy"
-        for split in ("train", "test")
-        for kind in ("images", "labels")
-    ]
-
-
-def nearest_neighbour_receipts(wildcards):
-    return [
-        f"data/prepared/{gan_dataset(wildcards)}/receipt.json",
-        f"results/{STUDY.study}/train_gan/{wildcards.cell}/receipt.json",
-    ]
 
 
 rule nearest_neighbour:

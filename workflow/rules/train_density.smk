@@ -1,36 +1,7 @@
 # VAE and IWAE: one job is one cell with all its seeds, one after another.
 
 
-def density_settings(wildcards):
-    return settings_json(
-        STUDY.density.settings_of(f"{wildcards.dataset}/{wildcards.cell}")
-    )
-
-
-def density_threads(wildcards):
-    return STUDY.density.settings_of(f"{wildcards.dataset}/{wildcards.cell}").threads
-
-
-def density_start(wildcards, name):
-    """A file of the cell that this one goes on from (the paper's table 2); none for most."""
-    first = STUDY.density.starts_from(f"{wildcards.dataset}/{wildcards.cell}")
-    return (
-        []
-        if first is None
-        else [f"results/{wildcards.study}/train_density/{first}/{name}"]
-    )
-
-
-def density_start_model(wildcards):
-    return density_start(wildcards, "model.safetensors")
-
-
-def density_start_optimiser(wildcards):
-    return density_start(wildcards, "optimiser.safetensors")
-
-
-def density_start_receipt(wildcards):
-    return density_start(wildcards, "receipt.json")
+include: "../functions/train_density.smk"
 
 
 rule train_density:

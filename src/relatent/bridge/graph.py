@@ -16,6 +16,7 @@ from relatent.ledger.jobs import PlannedJob, phase_of
 
 DEMO = "demo"  # what `snakemake` and `dvc repro` make when nothing is said
 RULES = Path("workflow/rules")
+FUNCTIONS = Path("workflow/functions")  # beside rules/: what the rules of the file of the same name use
 RULE_LINE = r"^\s*(?:rule|checkpoint|use\s+rule\s+\w+\s+as)\s+(\w+)\b"
 
 
@@ -83,7 +84,11 @@ def rule_text(rule: str) -> str:
 
 @cache
 def _rules_files() -> dict[str, str]:
-    return {path.name: path.read_text(encoding="utf-8") for path in sorted(RULES.glob("*.smk"))}
+    return {path.name: _text(FUNCTIONS / path.name) + _text(path) for path in sorted(RULES.glob("*.smk"))}
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def expand(study: StudyPlace, targets: Sequence[str] = (), *, force: bool = True) -> list[PlannedJob]:

@@ -1,0 +1,47 @@
+# What the rules of probe use: cells, settings, input functions.
+def probe_settings(wildcards):
+    return settings_json(STUDY.probe.settings_of(f"{wildcards.target}/{wildcards.row}"))
+
+
+def probe_threads(wildcards):
+    return STUDY.probe.targets[wildcards.target].threads
+
+
+def probe_memory_mb(wildcards, input):
+    """Features as float32, twice: once on disk and mapped, once chosen by rows."""
+    return 1500 + int(3 * input.size_mb)
+
+
+def probe_validation_labels(wildcards):
+    """Labels of the validation split, where the target's protocol uses it."""
+    if STUDY.probe.targets[wildcards.target].validation == "split":
+        return [f"data/prepared/{wildcards.target}/validation_labels.npy"]
+    return []
+
+
+def probe_options(wildcards):
+    paths = probe_validation_labels(wildcards)
+    return f"--validation-labels {paths[0]}" if paths else ""
+
+
+def compare_settings(wildcards):
+    return settings_json(STUDY.probe.compare_settings_of(wildcards.target))
+
+
+def compared_rows(wildcards):
+    """Rows named in the target's pairs, each once."""
+    pairs = STUDY.probe.targets[wildcards.target].compare
+    return list(dict.fromkeys(row for pair in pairs for row in pair))
+
+
+def compared_predictions(wildcards):
+    folder = f"results/{wildcards.study}/probe/{wildcards.target}"
+    return [f"{folder}/{row}/predictions.npz" for row in compared_rows(wildcards)]
+
+
+def compared_receipts(wildcards):
+    folder = f"results/{wildcards.study}/probe/{wildcards.target}"
+    return [
+        f"data/prepared/{wildcards.target}/receipt.json",
+        *(f"{folder}/{row}/receipt.json" for row in compared_rows(wildcards)),
+    ]
