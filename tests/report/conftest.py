@@ -26,7 +26,18 @@ def made_up_study(tmp_path_factory):
     root = tmp_path_factory.mktemp("made_up")
     (root / "data").mkdir()
     (root / "data/reference").symlink_to(REPOSITORY / "data/reference")
-    for name in ("density", "exact", "dedup", "probe", "prepared", "trained", "pictures", "conditional", "ablation"):
+    for name in (
+        "density",
+        "exact",
+        "dedup",
+        "probe",
+        "prepared",
+        "trained",
+        "pictures",
+        "conditional",
+        "ablation",
+        "posteriors",
+    ):
         getattr(made_up, f"make_{name}")(root)
     return root
 
@@ -45,7 +56,9 @@ CELLS = [
     *(f"evaluate_nll/digits/{cell}" for cell in made_up.DENSITY),
     *(f"evaluate_nll/exact/{model}" for model in made_up.EXACT),
     *(f"probe/digits32/{row}" for row in made_up.PROBE),
+    "evaluate_nll/digits/vae-L1-k1/annealing",
     *(f"sample/digits/{cell}" for cell in made_up.DENSITY),
+    *(f"sample/digits/{cell}" for cell in made_up.TWO_LATENTS),
     "sample/digits32/svhn32-w16",
     *(f"sample/cifar10/{net}" for net in ("svhn32-w16", "svhn32-w16-nobn", "svhn32-w16-relu")),
     "sample/mnist/mnist_conditional-w16/nearest_neighbour",

@@ -239,3 +239,39 @@ def make_pictures(root: Path, study: str = "demo") -> None:
         folder = root / f"results/{study}/dedup/{dataset}"
         (folder / "clusters.csv").write_text("\n".join(lines) + "\n")
         receipt(root, folder, "dedup", dataset)
+
+
+TWO_LATENTS = ("vae-L1-k1-2d", "iwae-L1-k5-2d", "iwae-L1-k50-2d")
+
+
+def make_posteriors(root: Path, study: str = "demo") -> None:
+    """Posteriors that look less and less like an ellipse, and annealing of one cell."""
+    rng = np.random.default_rng(5)
+    axis = np.linspace(-7, 7, 141)
+    x, y = np.meshgrid(axis, axis, indexing="ij")
+    for bend, cell in enumerate(TWO_LATENTS):
+        folder = root / f"results/{study}/sample/digits/{cell}/posterior"
+        folder.mkdir(parents=True)
+        centres = rng.uniform(-2, 2, (6, 2))
+        log = np.array([-((x - a) ** 2) * 2 - (y - b - bend * 0.4 * (x - a) ** 2) ** 2 * 4 for a, b in centres])
+        log -= np.log(np.exp(log).sum((1, 2), keepdims=True) * (axis[1] - axis[0]) ** 2)
+        images = rng.integers(0, 2, (6, 1, 8, 8), dtype=np.uint8)
+        np.savez(
+            folder / "posterior.npz",
+            axis=axis,
+            log_posterior=log.astype(np.float32),
+            log_px=np.full(6, -30.0),
+            q_mean=centres,
+            q_sd=np.full((6, 2), 0.5),
+            images=images,
+            reconstructions=np.clip(images[:, None] + rng.normal(0, 0.2, (6, 5, 1, 8, 8)), 0, 1).astype(np.float32),
+        )
+        receipt(root, folder, "posterior_grid", f"digits/{cell}")
+    folder = root / f"results/{study}/evaluate_nll/digits/vae-L1-k1/annealing"
+    folder.mkdir(parents=True)
+    metrics = {"ais_nll_nats": 23.1, "ais_above_bound_nats": 0.6, "simulated_ais_gap_nats": 0.02}
+    write_json(
+        folder / "metrics.json",
+        {name: {"value": value, "stderr": 0.01, "unit": "nats", "n_images": 100} for name, value in metrics.items()},
+    )
+    receipt(root, folder, "anneal_density", "digits/vae-L1-k1")

@@ -83,6 +83,13 @@ def _density_samples(cells: Sequence[str]) -> list[tuple[str, str]]:
     return [(f"sample/{dataset}/{name}", "samples.npy") for dataset, name in _extremes(_sampled(cells)[0])]
 
 
+def _posteriors(cells: Sequence[str]) -> list[tuple[str, str]]:
+    """Sampled models of two latents, the VAE first, then by k."""
+    two = [cell for cell in _of_phase("sample", cells) if cell.endswith("-2d")]
+    by_kind = sorted(two, key=lambda cell: (cell.split("/")[2][0] == "i", int(cell.split("-k")[1].split("-")[0])))
+    return [(f"{cell}/posterior", "posterior.npz") for cell in by_kind]
+
+
 def _filters(cells: Sequence[str]) -> list[tuple[str, str]]:
     return [(source, "filters.npz") for source, _ in _density_samples(cells) if "-L1-" in source]
 
@@ -165,6 +172,13 @@ FIGURES: dict[str, FigureSpec] = {
         _ablation_samples,
         "pictures:draw_ablation_samples",
     ),
+    "posteriors": FigureSpec(
+        "True posteriors of models with two latents",
+        "p(z|x) on a grid for six training images, as in Fig. 2 of Burda et al. 2016, with q at two standard "
+        "deviations (white); below, the image and four reconstructions from draws of q",
+        _posteriors,
+        "pictures:draw_posteriors",
+    ),
     "first_layer": FigureSpec(
         "First-layer weights",
         "Weights of the encoder's first layer, one picture per hidden unit, and of the decoder's last layer; red is "
@@ -175,7 +189,8 @@ FIGURES: dict[str, FigureSpec] = {
     ),
     "interpolation": FigureSpec(
         "Walking the latent space",
-        "Straight paths between pairs of z, one per row, as in Fig. 4 of Radford et al. 2016",
+        "Paths between pairs of z, one per row, as in Fig. 4 of Radford et al. 2016: straight lines for a GAN, arcs of "
+        "a circle for a density model, each point of which is distributed as the prior is",
         _interpolation,
         "pictures:draw_interpolation",
     ),

@@ -21,6 +21,7 @@ def cells_of(study: "Study") -> list[str]:
         *(f"dedup/{dataset}" for dataset in study.dedup.cells()),
         *(f"evaluate_nll/{cell}" for cell in [*study.density.cells(), *study.density.adopted]),
         *(f"evaluate_nll/exact/{model}" for model in study.exact.cells()),
+        *(f"evaluate_nll/{cell}/annealing" for cell in study.evaluate_nll.annealing.run),
         *(f"sample/{cell}" for cell in study.sample.cells()),
         *(f"sample/{cell}/nearest_neighbour" for cell in study.sample.nearest_neighbour),
         *(f"probe/{cell}" for cell in study.probe.cells()),
