@@ -24,7 +24,7 @@ from relatent.models.density import DensityModel, GaussianNet
 
 Array = NDArray[np.floating]
 
-BLOCK_BYTES = 600_000  # of the largest buffer: it stays in a 1 MiB second-level cache beside the weights
+BLOCK = 625  # samples: enough to read the weights seldom, few enough for the cache; a part of 5,000
 FACTORS = 8  # per logarithm: their product overflows float32 only if eight pixels are missed by 88 nats together
 
 
@@ -55,10 +55,10 @@ class FastWeights:
     Args:
         model: a one- or two-layer model.
         dtype: float32 for results, float64 to check them.
-        block: samples per block; by default what fits the cache.
+        block: samples per block.
     """
 
-    def __init__(self, model: DensityModel, dtype: type = np.float32, block: int | None = None) -> None:
+    def __init__(self, model: DensityModel, dtype: type = np.float32, block: int = BLOCK) -> None:
         self.layers, self.dtype = model.layers, dtype
         self.latents = model.latents
         decoder = model.p_x_given_z1
@@ -66,14 +66,12 @@ class FastWeights:
         self.second = _with_bias(decoder.hidden2, dtype)
         self.logits = _with_bias(decoder.logits, dtype)
         self.hidden = len(self.second)
-        pixels = len(self.logits)
         if self.layers == 2:
             self.q_z2 = _Gaussian(model.q_z2_given_z1, dtype)
             self.p_z1 = _Gaussian(model.p_z1_given_z2, dtype)
             # Both nets over z1 begin with a product by z1: one product serves them.
             self.first = np.concatenate([self.first, self.q_z2.first])
-        widest = max(pixels, len(self.first), 1)
-        self.block = block or max(16, BLOCK_BYTES // (widest * np.dtype(dtype).itemsize))
+        self.block = block
         self._buffers: dict[tuple[str, int], Array] = {}
 
     def encode(self, x: NDArray[np.uint8], mean: Array, sd: Array) -> Encoded:
