@@ -331,7 +331,7 @@ def _diagnostics_slots(sources: Sequence[str]) -> list[Slot]:
     found = []
     for source in sources:
         phase, dataset, cell = [*source.split("/"), "", ""][:3]
-        if phase != "evaluate_nll" or dataset == "exact" or not cell:
+        if phase != "evaluate_nll" or dataset == "exact" or source.count("/") != 2:
             continue
         paper = "train minus test, MNIST" if dataset == "mnist" else "train minus test, OMNIGLOT"
         gap = ("iwae_text", paper, "log-likelihood highest") if dataset in ("mnist", "omniglot") else None

@@ -56,12 +56,13 @@ def draw_density_training(inputs: Inputs, settings: PageSettings) -> Drawing:
                 for epoch, bound in zip(history["epoch"], history["train_bound_nats"], strict=True)
             ]
     lowest = min(row["minus_bound_nats"] for row in rows)
-    late = [row["minus_bound_nats"] for row in rows if row["epoch"] >= 2] or [row["minus_bound_nats"] for row in rows]
+    last = max(row["epoch"] for row in rows)
+    late = [row["minus_bound_nats"] for row in rows if row["epoch"] >= last / 8]  # the steep beginning goes off the top
     for axis, layers in zip(axes[0], depths, strict=True):
         axis.set_title(f"{layers} stochastic layer{'s' if layers > 1 else ''}", loc="left")
         axis.set_xlabel("epoch")
         axis.set_ylim(lowest - 0.03 * (max(late) - lowest), max(late))
-        if max(row["epoch"] for row in rows) > 60:
+        if last > 60:
             axis.set_xscale("log")
         axis.legend(title="objective trained")
     axes[0, 0].set_ylabel("minus the training bound (nats)")
