@@ -13,6 +13,7 @@ import torch
 from relatent.errors import TrainingError
 from relatent.training.density import Trainer, train
 from relatent.training.density_state import Run, State, finished_state, read_states, write_states
+from relatent.training.density_watch import refuse_k_beyond_memory
 from relatent.training.schedule import Stage, schedule
 
 
@@ -210,3 +211,11 @@ def test_a_model_that_ignores_its_latents_is_stopped(tmp_path):
     with pytest.raises(TrainingError, match=r"after epoch (13|40) no unit of z1 is active"):
         train(alike, run, seed=0, checkpoint=checkpoint)
     assert read_states(checkpoint, run)[0].history
+
+
+def test_k_beyond_memory_is_refused_before_the_first_step():
+    """With the memory it takes and what is to be had."""
+    run = run_of(k=1_000_000)
+    with pytest.raises(TrainingError, match=r"k = 1000000 and 10 images needs about .* GiB, 1.0 are free; lower k"):
+        refuse_k_beyond_memory(run, pixels=784, available_bytes=2**30)
+    refuse_k_beyond_memory(run_of(k=50), pixels=784, available_bytes=2**30)

@@ -1,4 +1,4 @@
-"""Train one density cell: all its seeds, one after another, each to the end of the schedule.
+"""Train one density cell: all its seeds, each to the end of the schedule; one after another, on a GPU all at once.
 
 Unfinished seeds keep their state in the scratch store; a run killed at any point goes on when started again and ends
 in the same bytes.
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from relatent.cli.job import Job, JobParser, run
 from relatent.config.density import DensityCell
-from relatent.errors import DataIntegrityError
+from relatent.errors import ConfigError, DataIntegrityError
 from relatent.ledger.files import write_bytes, write_text
 
 COMMAND = "relatent.cli.train_density"
@@ -32,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     settings = job.settings
     determinism = configure_torch(settings.threads)
-    work = job.work("relatent.training.density", threads=settings.threads, device=settings.device)
+    function = "relatent.training.density" if settings.device == "cpu" else "relatent.training.density_lifted"
+    work = job.work(function, threads=settings.threads, device=settings.device)
     with work.lock():
         if not work.restore(job.outputs):
             _train(job)
@@ -57,6 +58,10 @@ def _train(job: Job[DensityCell]) -> None:
             f"{job.inputs['images']}: holds {images.dtype} of shape {images.shape}; prepared images are uint8 of "
             "(n, channel, height, width). Prepare the dataset again."
         )
+    if settings.batch_size > len(images):
+        raise ConfigError(
+            f"--settings: batch_size is {settings.batch_size}, the training split has {len(images)} images"
+        )
     work = Run(
         objective=settings.objective,
         k=settings.k,
@@ -67,17 +72,20 @@ def _train(job: Job[DensityCell]) -> None:
         preset=settings.preset,
         estimator=settings.estimator,
     )
-    assert job.long_work is not None
+    assert job.long_work is not None  # main asked for it
+    label = f"train {job.cell}"
+    images = np.ascontiguousarray(images)
+    starts = {seed: finished_state(seed, len(stages), *started_from) for seed in settings.seeds if started_from}
     states: dict[int, State] = {}
-    for seed in settings.seeds:
-        states[seed] = train(
-            np.ascontiguousarray(images),
-            work,
-            seed,
-            checkpoint=job.long_work.checkpoint(f"seed{seed}.safetensors"),
-            start=finished_state(seed, len(stages), *started_from) if started_from else None,
-            label=f"train {job.cell} seed {seed}",
-        )
+    if settings.device == "cuda":
+        from relatent.training.density_lifted import train_lifted
+
+        checkpoint = job.long_work.checkpoint("all-seeds.safetensors")
+        states = train_lifted(images, work, settings.seeds, "cuda", checkpoint, starts or None, label)
+    else:
+        for seed in settings.seeds:
+            checkpoint = job.long_work.checkpoint(f"seed{seed}.safetensors")
+            states[seed] = train(images, work, seed, checkpoint, starts.get(seed), f"{label} seed {seed}")
     write_bytes(job.outputs["model"], save(_named(states, "model")))
     write_bytes(job.outputs["optimiser"], save(_named(states, "optimiser")))
     write_text(job.outputs["history"], history_csv({seed: state.history for seed, state in states.items()}))

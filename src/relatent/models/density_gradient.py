@@ -16,6 +16,8 @@ from relatent.models.densities import group_size
 
 Tensors = Mapping[str, Tensor]
 
+_tanh_backward = torch.ops.aten.tanh_backward  # d (1 - h^2), in one pass
+
 
 class WeightedGradient(NamedTuple):
     """log_w, (k, batch), and the derivative of the sum of coefficient * log_w by each parameter."""
@@ -73,12 +75,12 @@ def weighted_gradient(
         pull = deviation / p1.sd * row_coefficients
         d_log_sd = (deviation.square() - 1) * row_coefficients
         d_z2 = net.gaussian_backward("p_z1_given_z2", p1, z2, pull, d_log_sd)
-        d_z2.addcmul_(row_coefficients, z2, value=-1)
+        d_z2 -= row_coefficients * z2
         d_log_sd = torch.addcmul(row_coefficients, d_z2 * rows[1], q2.sd)
         d_z1 += net.gaussian_backward("q_z2_given_z1", q2, z1, d_z2, d_log_sd)
         d_z1 -= pull
     else:
-        d_z1.addcmul_(row_coefficients, z1, value=-1)
+        d_z1 -= row_coefficients * z1
     d_z1 = d_z1.view(k, images, -1)
     d_log_sd = (d_z1 * noise[0]).sum(0) * q1.sd + coefficients.sum(0).unsqueeze(-1)
     net.gaussian_backward("q_z1_given_x", q1, x, d_z1.sum(0), d_log_sd, inputs_too=False)
@@ -129,7 +131,7 @@ class _Nets:
         means = torch.sigmoid(logits)
         images, pixels = x.shape
         log_density = (x * logits.view(-1, images, pixels)).sum(-1)
-        log_density -= logits.clamp_(min=0).sum(-1).view(-1, images)
+        log_density -= logits.relu_().sum(-1).view(-1, images)
         factors = (means - 0.5).abs_().add_(0.5)  # max(p, 1 - p)
         products = factors.view(-1, pixels // group_size(pixels), group_size(pixels)).prod(-1)
         log_density += products.log_().sum(-1).view(-1, images)
@@ -146,8 +148,8 @@ class _Nets:
     def _hidden_backward(
         self, name: str, hidden1: Tensor, hidden2: Tensor, inputs: Tensor, d_hidden2: Tensor, inputs_too: bool = True
     ) -> Tensor:
-        d_hidden1 = self._linear_backward(f"{name}.hidden2", _through_tanh(d_hidden2, hidden2), hidden1)
-        return self._linear_backward(f"{name}.hidden1", _through_tanh(d_hidden1, hidden1), inputs, inputs_too)
+        d_hidden1 = self._linear_backward(f"{name}.hidden2", _tanh_backward(d_hidden2, hidden2), hidden1)
+        return self._linear_backward(f"{name}.hidden1", _tanh_backward(d_hidden1, hidden1), inputs, inputs_too)
 
     def _linear(self, name: str, inputs: Tensor, scale: float = 1) -> Tensor:
         weight, bias = self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"]
@@ -162,8 +164,3 @@ class _Nets:
         self.gradient[weight] = torch.mm(d_outputs.t(), inputs, out=self.into.get(weight))
         self.gradient[bias] = torch.sum(d_outputs, 0, out=self.into.get(bias))
         return torch.mm(d_outputs, self.parameters[weight]) if inputs_too else d_outputs.new_empty(0)
-
-
-def _through_tanh(d_hidden: Tensor, hidden: Tensor) -> Tensor:
-    """Derivative before the tanh, from that behind it: d (1 - h^2), in place."""
-    return d_hidden.addcmul_(d_hidden * hidden, hidden, value=-1)

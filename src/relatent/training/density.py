@@ -26,7 +26,12 @@ from relatent.objectives.estimators import SURROGATES, pick_by_weight
 from relatent.progress import Progress
 from relatent.training.adam import Adam, FlatParameters
 from relatent.training.density_state import Epoch, Run, State, read_states, write_states
-from relatent.training.density_watch import refuse_a_dead_layer, refuse_divergence, refuse_non_finite
+from relatent.training.density_watch import (
+    refuse_a_dead_layer,
+    refuse_divergence,
+    refuse_k_beyond_memory,
+    refuse_non_finite,
+)
 from relatent.training.schedule import PRESETS, total_epochs
 
 CHECKPOINT_EVERY_S = 30.0
@@ -55,6 +60,7 @@ def train(
     Raises:
         TrainingError: the bound is no longer finite, or the checkpoint is not of this run.
     """
+    refuse_k_beyond_memory(run, pixels=math.prod(images.shape[1:]))
     trainer = Trainer(images, run, seed, start)
     if checkpoint is not None and checkpoint.exists():
         trainer.take(read_states(checkpoint, run)[seed])

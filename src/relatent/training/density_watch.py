@@ -1,19 +1,52 @@
-"""What stops a density run early: a bound that is not finite, divergence, a layer that carries nothing."""
+"""What stops a density run early: k beyond memory, a bound that is not finite, divergence, a layer without use."""
 
 import math
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from relatent.errors import TrainingError
-from relatent.models.density import DensityModel
-from relatent.training.density_state import Epoch
+from relatent.models.density import HIDDEN_NEXT_TO_X, LATENTS, DensityModel
+from relatent.training.density_state import Epoch, Run
 
 EPOCHS_TO_COME_ALIVE = 13  # the end of stage 2
 ACTIVE_VARIANCE = 0.01  # Burda et al. 2016, sec. 5.2
 KEPT = "What was kept before stays"
+
+
+def refuse_k_beyond_memory(run: Run, pixels: int, runs_at_once: int = 1, available_bytes: int | None = None) -> None:
+    """Stop before the first step where one step does not fit in memory, instead of being killed in the middle.
+
+    Args:
+        run: what is to be trained.
+        pixels: of one image.
+        runs_at_once: seeds stacked in one step.
+        available_bytes: memory to be had; asked of the system (Linux) if None.
+
+    Raises:
+        TrainingError: it does not fit.
+    """
+    # Of one draw of one image at the widest point: logits, means, factors, derivative; eight hidden layers; latents.
+    floats = 4 * pixels + 8 * HIDDEN_NEXT_TO_X + 16 * sum(run.latents or LATENTS[run.layers])
+    needed = 4 * floats * run.k * run.batch_size * runs_at_once
+    available = available_bytes or _available_bytes()
+    if available is not None and needed > available:
+        raise TrainingError(
+            f"a step with k = {run.k} and {run.batch_size} images needs about {needed / 2**30:.1f} GiB, "
+            f"{available / 2**30:.1f} are free; lower k or batch_size"
+        )
+
+
+def _available_bytes() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
+    return found[0] if found else None
 
 
 def refuse_non_finite(bound: float, step: int, epoch: int, learning_rate: float) -> None:
