@@ -144,6 +144,24 @@ def test_a_row_left_out_by_its_sign_is_as_if_absent():
     np.testing.assert_allclose(together.objective, apart.objective)
 
 
+@pytest.mark.parametrize("shape", [(40, 90), (90, 20)])
+def test_a_sign_of_size_root_two_counts_a_row_twice(shape):
+    """In either space, by factorisation or by conjugate gradients."""
+    X, y = blobs(np.random.default_rng(13), *shape, 3, 1.0)
+    doubled = np.arange(len(X)) % 3 == 0
+    weighted = class_signs(y, 3) * np.where(doubled, np.sqrt(2), 1.0)
+    repeated = np.concatenate([np.arange(len(X)), np.flatnonzero(doubled)])
+    expected = PrimalSpace(Rows(X[repeated])).solve(class_signs(y[repeated], 3), 0.05, 1e-13)
+    with pytest.MonkeyPatch.context() as patch:
+        for outright in (True, False):
+            if not outright:
+                patch.setattr("relatent.probe.gram.OUTRIGHT", 0.0)
+                patch.setattr("relatent.probe.primal.OUTRIGHT_PASSES", 0)
+            for space in (GramSpace, PrimalSpace):
+                found = space(Rows(X)).solve(weighted, 0.05, 1e-13)
+                np.testing.assert_allclose(found.weights, expected.weights, atol=1e-8)
+
+
 def test_cross_validation_in_one_problem_is_cross_validation():
     """Leaving a part out by signs of 0 gives what fitting the other parts gives."""
     X, y = blobs(np.random.default_rng(12), 60, 8, 3, 1.5)

@@ -47,7 +47,7 @@ class GramSpace:
         """Least P for every class.
 
         Args:
-            signs: (class, row) in {-1, 1}.
+            signs: (class, row), -1 or 1; 0 leaves a row out, and s counts a row's squared slack s^2 times.
             C: weight of the squared slacks.
             tol: relative gap at which to stop; the best reached is returned and its gap tells how good it is.
             start: the answer for another C.
@@ -122,7 +122,9 @@ class GramSpace:
             if not len(going):
                 break
             tolerance = cg_tolerance(size[going], objective[going], 1e-10)
-            change, change_scores, more = self._step(residual[going], slack[going] > 0, C, tolerance)
+            change, change_scores, more = self._step(
+                residual[going], slack[going] > 0, np.abs(signs[going]), C, tolerance
+            )
             products += more + 1
             length = exact_step(
                 signs[going],
@@ -136,30 +138,35 @@ class GramSpace:
             scores[going] += length * change_scores
         return dual, step, products
 
-    def _step(self, residual: Array, inside: Array, C: float, tolerance: Array) -> tuple[Array, Array, int]:
-        """Solve (I + 2 C D K) change = -residual, D picking the rows inside their margin; also K change, and products.
+    def _step(
+        self, residual: Array, inside: Array, sizes: Array, C: float, tolerance: Array
+    ) -> tuple[Array, Array, int]:
+        """Solve (I + 2 C D K) change = -residual; also K change, and products. D is sizes^2 for rows inside.
 
-        Outside the margin the change is -residual, where the answer is a_i = 0. What is left is symmetric: a class
-        with few rows inside is solved outright on those rows, the others share conjugate gradients.
+        Outside the margin the change is -residual, where the answer is a_i = 0. Inside, with change = sizes v, what
+        is left is symmetric: (I + 2 C sizes K sizes) v = target. A class with few rows inside is solved outright on
+        those rows, the others share conjugate gradients.
         """
         change = np.where(inside, 0.0, -residual)
         moved = np.flatnonzero(change.any(axis=0))  # mostly rows that have just left their margin
         pull = change[:, moved] @ self.gram[moved] if 8 * len(moved) < len(self.gram) else change @ self.gram
-        target = np.where(inside, -residual - 2 * C * pull, 0.0)
+        sizes = np.where(inside, sizes, 0.0)
+        target = np.divide(-residual, sizes, out=np.zeros_like(residual), where=inside) - 2 * C * sizes * pull
         products = 2
         outright = inside.sum(axis=1) <= OUTRIGHT * residual.shape[1] ** (2 / 3)
         for index in np.flatnonzero(outright):
             rows = np.flatnonzero(inside[index])
-            solved = self._outright(target[index, rows], rows, C)
+            solved = self._outright(target[index, rows], rows, sizes[index, rows], C)
             outright[index] = solved is not None
             if solved is not None:
-                change[index, rows] = solved
+                change[index, rows] = sizes[index, rows] * solved
         rest = np.flatnonzero(~outright)
         if len(rest):
             factor = self._factor(C)
 
             def apply(vectors: Array, _: Array, classes: Array) -> Array:
-                return vectors + 2 * C * np.where(inside[rest[classes]], vectors @ self.gram, 0.0)
+                scale = sizes[rest[classes]]
+                return vectors + 2 * C * scale * ((scale * vectors) @ self.gram)
 
             def precondition(vectors: Array, classes: Array) -> Array:
                 solved = linalg.cho_solve(factor, vectors.T, check_finite=False).T
@@ -169,14 +176,17 @@ class GramSpace:
             found, _, more = conjugate_gradients(
                 apply, precondition, lambda vectors: vectors, target[rest], 1e-2 * tolerance[rest], CG_STEPS
             )
-            change[rest] += found
+            change[rest] += sizes[rest] * found
             products += more
         return change, change @ self.gram, products
 
-    def _outright(self, target: Array, rows: Array, C: float) -> Array | None:
-        """(I + 2 C K)^-1 target on some rows by a factorisation; None if rounding made the matrix indefinite."""
+    def _outright(self, target: Array, rows: Array, sizes: Array, C: float) -> Array | None:
+        """(I + 2 C sizes K sizes)^-1 target on some rows, factored; None if rounding made the matrix indefinite."""
         matrix = self.gram[rows].take(rows, axis=1)
         matrix *= 2 * C
+        if (sizes != 1).any():
+            matrix *= sizes
+            matrix *= sizes[:, None]
         np.einsum("ii->i", matrix)[:] += 1.0
         if self.rows.large and len(rows) > ROUGH_ROWS:
             found = _refined(matrix, target)

@@ -17,7 +17,10 @@ Metric = Callable[[Array], Array]
 
 
 def hinge_slack(signs: Array, scores: Array) -> Array:
-    """max(0, 1 - y f), (class, row): how far each row is from the margin it should have; 0 where y is 0."""
+    """s max(0, 1 - y f), (class, row), for signs s y: how far each row is from the margin it should have.
+
+    A sign's size s makes the row's squared slack count s^2 times; 0 leaves the row out.
+    """
     return np.maximum(0.0, np.abs(signs) - signs * scores)
 
 
@@ -77,7 +80,7 @@ def exact_step(
     linear: Newton's method on it, kept inside a bracket, ends in a few evaluations.
 
     Args:
-        signs: (class, row), y in {-1, 1}, or 0 for a row that a class leaves out.
+        signs: (class, row), as for `hinge_slack`.
         scores: (class, row), f = w x.
         change: (class, row), d x.
         weight_dot: (class,), w . d.

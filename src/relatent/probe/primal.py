@@ -56,7 +56,8 @@ class PrimalSpace:
             if not len(still) or step == NEWTON_STEPS:
                 break
             chosen = np.isin(going, still)
-            going, gradient, inside = going[chosen], gradient[chosen], slack[chosen] > 0
+            going, gradient = going[chosen], gradient[chosen]
+            inside = np.where(slack[chosen] > 0, signs[going] ** 2, 0.0)
             tolerance = cg_tolerance(2 * gap[going], objective[going], 1e-5 if self.rows.large else 1e-10)
             change, more = self._step(gradient, inside, C, tolerance)
             scores_change = self.rows.scores(change)
@@ -68,12 +69,12 @@ class PrimalSpace:
         return Answer(weights, scores, objective, gap, step, products)
 
     def _step(self, gradient: Array, inside: Array, C: float, tolerance: Array) -> tuple[Array, int]:
-        """Solve (I + 2 C X'DX) change = -gradient, D picking the rows inside their margin; also passes over the rows.
+        """Solve (I + 2 C X'DX) change = -gradient, D weighing the rows inside their margin; also passes over the rows.
 
         A class is solved outright where that is cheap; the others share conjugate gradients.
         """
         n, d = self.rows.shape
-        count = inside.sum(axis=1)
+        count = (inside > 0).sum(axis=1)
         cost = np.minimum(count * count * d + count**3 / 3, count * d * d + d**3 / 3)
         outright = cost <= OUTRIGHT_PASSES * 4 * n * d
         change = np.empty_like(gradient)
@@ -95,6 +96,9 @@ class PrimalSpace:
     def _outright(self, gradient: Array, inside: Array, C: float) -> Array:
         """One class's Newton change by a factorisation, of rows against rows or of features against features."""
         chosen = self.rows.with_constant(np.flatnonzero(inside))
+        weights = np.sqrt(inside[inside > 0])
+        if (weights != 1).any():
+            chosen *= weights[:, None]
         if len(chosen) >= chosen.shape[1]:
             return -linalg.cho_solve(positive_factor(2 * C * (chosen.T @ chosen)), gradient)
         # (I + 2 C X'X)^-1 = I - X' (I / 2C + X X')^-1 X
@@ -109,7 +113,7 @@ class PrimalSpace:
         total = np.zeros(vectors.shape)
         for rows in self.rows.blocks():
             block = self.rows.features[rows].astype(kind, copy=False)
-            chosen = np.where(inside[:, rows], left @ block.T + constant, kind(0))
+            chosen = (left @ block.T + constant) * inside[:, rows].astype(kind)
             total[:, :-1] += chosen @ block
             total[:, -1] += chosen.sum(axis=1)
         return vectors + 2 * C * total

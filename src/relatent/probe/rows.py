@@ -67,7 +67,11 @@ class Rows:
 
     def with_constant(self, rows: Array) -> Array:
         """Some rows with the constant appended, (row, feature + 1), float64, in memory."""
-        return np.column_stack([self.features[rows].astype(np.float64), np.ones(len(rows))])
+        chosen = np.ones((len(rows), self.shape[1]))
+        for start in range(0, len(rows), self.block):  # in blocks, or a float32 copy would stand beside it
+            part = rows[start : start + self.block]
+            chosen[start : start + len(part), :-1] = self.features[part]
+        return chosen
 
     def scores(self, weights: Array) -> Array:
         """w x of every row, (class, row)."""
