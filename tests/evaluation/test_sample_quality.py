@@ -109,3 +109,10 @@ def test_judge_puts_every_measure_beside_that_of_real_images(rng):
     compared = [name for name in metrics if name.endswith("_real")]
     assert all(name.removesuffix("_real") in metrics for name in compared)
     assert all(metrics[name]["n_images"] == 60 for name in compared)
+
+
+def test_without_a_held_out_split_training_images_stand_in_and_memorising_is_not_judged(rng):
+    train, fake = (torch.randint(0, 256, (n, 1, 32, 32), generator=rng).byte() for n in (120, 80))
+    metrics = judge(fake, train, None, rng)
+    assert metrics["kid_real"]["n_images"] == 60
+    assert "memorising_gap" not in metrics

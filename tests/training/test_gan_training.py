@@ -231,6 +231,17 @@ def test_divergence_is_said_and_the_checkpoint_from_before_stays(tmp_path, monke
     assert bits(train_gan(resumed, "t")) == bits(train_gan(tiny(), "t"))
 
 
+def test_running_out_of_memory_is_a_sentence(monkeypatch):
+    run = tiny()
+
+    def too_large():
+        torch.empty(2**50)
+
+    monkeypatch.setattr(run, "minibatch", too_large)
+    with pytest.raises(TrainingError, match="out of memory at step 1 with batch_size 8"):
+        train_gan(run, "t")
+
+
 def rows(count, **values):
     base = {"step": 1, "images_seen": 100, "d_loss": 1.0, "diversity": 0.5}
     return [{**base, **values} for _ in range(count)]

@@ -18,11 +18,14 @@ def sample_gan_settings(wildcards):
 
 
 def sample_gan_heldout(wildcards):
-    """The test images; those of validation where a dataset has no test split."""
+    """The test images, or those of validation; none where a dataset has neither."""
     dataset = gan_dataset(wildcards)
-    paths = [str(path) for path in REGISTRY.prepared_files(dataset)]
-    test = f"data/prepared/{dataset}/test_images.npy"
-    return test if test in paths else f"data/prepared/{dataset}/validation_images.npy"
+    there = [str(path) for path in REGISTRY.prepared_files(dataset)]
+    wanted = [
+        f"data/prepared/{dataset}/{split}_images.npy"
+        for split in ("test", "validation")
+    ]
+    return [path for path in wanted if path in there][:1]
 
 
 def sample_gan_receipts(wildcards):
@@ -32,8 +35,9 @@ def sample_gan_receipts(wildcards):
     ]
 
 
-def sample_gan_kept(wildcards, input):
-    return f"--kept {input.kept}" if input.kept else ""
+def sample_gan_optional(wildcards, input):
+    given = {"--kept": input.kept, "--heldout-images": input.heldout_images}
+    return " ".join(f"{flag} {path}" for flag, path in given.items() if path)
 
 
 def nearest_neighbour_job_settings(wildcards):

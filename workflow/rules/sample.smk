@@ -26,17 +26,17 @@ rule sample_gan:
         cell=one_of(STUDY.sample.gan_cells()),
     conda:
         "../envs/relatent.yaml"
-    threads: 1
+    threads: STUDY.sample.threads
     resources:
         mem_mb=3000,
     params:
         settings=sample_gan_settings,
         code=code_digest("relatent.cli.sample_gan"),
-        kept=sample_gan_kept,
+        optional=sample_gan_optional,
     shell:
         "python -m relatent.cli.sample_gan --cell {wildcards.cell} --settings {params.settings:q}"
         " --model {input.model} --early-model {input.early_model}"
-        " --train-images {input.train_images} {params.kept} --heldout-images {input.heldout_images}"
+        " --train-images {input.train_images} {params.optional}"
         " --receipts {input.receipts}"
         " --samples {output.samples} --early {output.early} --interpolation {output.interpolation}"
         " --metrics {output.metrics} --receipt {output.receipt} > {log} 2>&1"
@@ -58,7 +58,7 @@ rule nearest_neighbour:
         cell=one_of(STUDY.sample.nearest_neighbour),
     conda:
         "../envs/relatent.yaml"
-    threads: 1
+    threads: STUDY.sample.threads
     resources:
         mem_mb=2000,
     params:

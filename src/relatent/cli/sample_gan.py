@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.input("early_model", "early.safetensors of train_gan")
     parser.input("train_images", "images the net was trained on, or the split they are of")
     parser.input("kept", "indices of the images it was trained on; all if not given", required=False)
-    parser.input("heldout_images", "images of another split")
+    parser.input("heldout_images", "images of another split; a dataset may have none", required=False)
     parser.output("samples", "samples.npy: uint8 (n, channel, height, width)")
     parser.output("early", "early.npy: the same z after the first of snapshot_epochs")
     parser.output("interpolation", "interpolation.npy: uint8 (path, step, ...), straight paths, then spherical ones")
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     determinism = configure_torch(settings.threads)
     train = np.load(job.inputs["train_images"], mmap_mode="r")
     kept = np.load(job.inputs["kept"]) if "kept" in job.inputs else np.arange(len(train))
-    heldout = np.load(job.inputs["heldout_images"], mmap_mode="r")
+    heldout = torch.from_numpy(np.load(job.inputs["heldout_images"])) if "heldout_images" in job.inputs else None
     shape = (settings.net, train.shape[1], settings.batch_norm_eps)
     generator = trained_generator(job.inputs["model"], "generator.", *shape)
     early = trained_generator(job.inputs["early_model"], "", *shape)
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     judged_labels = draw_labels(settings.seed, "judged z", settings.judged_samples, net)
     judged = generated(generator, z_of("judged z", settings.judged_samples), judged_labels)
     rng = torch.Generator().manual_seed(settings.seed)
-    metrics = judge(judged, torch.from_numpy(train[kept]), torch.from_numpy(np.array(heldout)), rng)
+    metrics = judge(judged, torch.from_numpy(train[kept]), heldout, rng)
     metrics |= path_metrics({kind: jump_index(images) for kind, images in paths.items()})
 
     _write_array(job, "samples", samples)

@@ -31,21 +31,23 @@ def generated(generator: Generator, z: Tensor, labels: Tensor | None = None, blo
     return torch.cat(parts)
 
 
-def judge(samples: Tensor, train: Tensor, heldout: Tensor, rng: torch.Generator) -> Metrics:
+def judge(samples: Tensor, train: Tensor, heldout: Tensor | None, rng: torch.Generator) -> Metrics:
     """Every measure of samples against held-out images, and the same measure of training images, at equal n.
 
     Args:
         samples: (n, channel, height, width) uint8.
         train: (m, ...) uint8, all images that the GAN was trained on.
-        heldout: (h, ...) uint8, of the same dataset, never trained on.
+        heldout: (h, ...) uint8, of the same dataset, never trained on; None for a dataset without such a split, where
+            other training images take their place and memorising cannot be judged.
         rng: which training images stand beside the samples; patches and pairs.
 
     Returns:
         metrics; those ending in `_real` are of training images, and say what perfect samples would get.
     """
-    n = min(len(samples), len(train), len(heldout))
-    chosen = torch.randperm(len(train), generator=rng)[:n]
-    fake, real, other = _unit(samples[:n]), _unit(train[chosen]), _unit(heldout[:n])
+    n = min(len(samples), len(train) // 2 if heldout is None else min(len(train), len(heldout)))
+    order = torch.randperm(len(train), generator=rng)
+    fake, real = _unit(samples[:n]), _unit(train[order[:n]])
+    other = _unit(train[order[n : 2 * n]] if heldout is None else heldout[:n])
     features = FixedFeatures(real * 2 - 1)
     of_fake, of_real, of_other = (features(x * 2 - 1) for x in (fake, real, other))
     metrics: Metrics = {}
@@ -67,8 +69,7 @@ def judge(samples: Tensor, train: Tensor, heldout: Tensor, rng: torch.Generator)
             note(f"sliced_wasserstein_level{level}{suffix}", distance, "1e-3 standard deviations")
         pairs = ms_ssim(images[0 : n - n % 2 : 2], images[1:n:2])
         note(f"ms_ssim{suffix}", pairs.mean().item(), "similarity", (pairs.std() / math.sqrt(len(pairs))).item())
-    metrics |= memorising(fake, _unit(train), other)
-    return metrics
+    return metrics if heldout is None else metrics | memorising(fake, _unit(train), other)
 
 
 def memorising(samples: Tensor, train: Tensor, heldout: Tensor) -> Metrics:

@@ -431,6 +431,24 @@ def check_images(name: str, data: TrainingSet, batch_size: int) -> int:
     return int(images.shape[1])
 
 
+def _within_memory(run: GanRun) -> None:
+    """One minibatch; running out of memory becomes a sentence.
+
+    Raises:
+        TrainingError: the minibatch does not fit.
+    """
+    try:
+        run.minibatch()
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "allocate memory" not in str(error):
+            raise
+        raise TrainingError(
+            f"out of memory at step {run.step + 1} with batch_size {run.schedule.batch_size} of net {run.name}; the "
+            "last checkpoint is kept. Lower batch_size or the net's width, or share the batch among processes, and run "
+            "again."
+        ) from None
+
+
 def train_gan(run: GanRun, label: str, checkpoint: Path | None = None, fingerprint: str = "") -> TrainedGan:
     """Train to the end of the schedule, going on from `checkpoint` if it is there.
 
@@ -450,7 +468,7 @@ def train_gan(run: GanRun, label: str, checkpoint: Path | None = None, fingerpri
     cost = 0.0
     with Progress(label, run.total_steps, "steps", run.step) as progress:
         while run.step < run.total_steps:
-            run.minibatch()
+            _within_memory(run)
             shown = None
             if run.step % schedule.history_every == 0 or run.step == run.total_steps:
                 shown = run.close_row()
