@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from relatent.errors import TrainingError
-from relatent.evaluation.fast_weights import FastWeights
+from relatent.evaluation.fast_weights import Encoded, FastWeights
 from relatent.evaluation.importance import LogWeights
 from relatent.evaluation.noise import ImageNoise
 from relatent.models.density import DensityModel
@@ -24,7 +24,8 @@ Results = dict[str, NDArray[np.float64]]
 # Per image; attributes of `LogWeights`.
 QUANTITIES = ("bound", "stderr", "elbo", "effective_samples", "pareto_k", "bias_first_order", "bias_jackknife")
 
-SAMPLES_AT_ONCE = 5000  # of noise held for one image; k may be any number of times as large
+SAMPLES_AT_ONCE = 5000  # log weights held for one image; k may be any number of times as large
+NOISE_AT_ONCE = 1250  # samples whose noise is held: two blocks of `FastWeights`, small enough to stay near the core
 IMAGES_AT_ONCE = 20  # between two offers to save
 
 
@@ -70,18 +71,27 @@ class ImageScorer:
         ]
         sums = [LogWeights(1, self.k) for _ in self.models]
         for start in range(0, self.k, SAMPLES_AT_ONCE):
-            block = noise.block(min(SAMPLES_AT_ONCE, self.k - start))
+            log_w = self._log_weights(encoded, noise, min(SAMPLES_AT_ONCE, self.k - start))
             for index, scored in enumerate(self.models):
-                own = block if scored.kept is None else _only(block, scored.kept)
-                log_w = self.fast[index].log_weights(encoded[index], own)
                 try:
-                    sums[index].add(log_w[:, None])
+                    sums[index].add(log_w[index][:, None])
                 except ValueError as error:
                     raise TrainingError(
                         f"image {image}, {scored.name or f'model {index}'}: {error}. The network has diverged or its "
                         "checkpoint is damaged; look at its history.csv and train it again."
                     ) from None
         return np.array([[float(getattr(total, name)[0]) for total in sums] for name in QUANTITIES])
+
+    def _log_weights(self, encoded: Sequence[Encoded], noise: ImageNoise, k: int) -> NDArray[np.floating]:
+        """The next `k` log weights of an image, (models, k)."""
+        log_w = np.empty((len(self.models), k), self.fast[0].dtype)
+        for start in range(0, k, NOISE_AT_ONCE):
+            samples = slice(start, min(start + NOISE_AT_ONCE, k))
+            block = noise.block(samples.stop - start)
+            for index, scored in enumerate(self.models):
+                own = block if scored.kept is None else _only(block, scored.kept)
+                log_w[index, samples] = self.fast[index].log_weights(encoded[index], own)
+        return log_w
 
 
 def evaluate(
