@@ -84,7 +84,7 @@ class ImageScorer:
 
     def _log_weights(self, encoded: Sequence[Encoded], noise: ImageNoise, k: int) -> NDArray[np.floating]:
         """The next `k` log weights of an image, (models, k)."""
-        log_w = np.empty((len(self.models), k), self.fast[0].dtype)
+        log_w: NDArray[np.floating] = np.empty((len(self.models), k), self.fast[0].dtype)
         for start in range(0, k, NOISE_AT_ONCE):
             samples = slice(start, min(start + NOISE_AT_ONCE, k))
             block = noise.block(samples.stop - start)
