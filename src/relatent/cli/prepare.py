@@ -70,8 +70,9 @@ def check_arguments(registry: Registry, name: str) -> list[str]:
 def summary(name: str) -> str:
     """One line on what was made."""
     manifest = read_json(Path("data/prepared", name, "manifest.json"))
-    sizes = ", ".join(f"{split} {entry['n']:,}" for split, entry in manifest["splits"].items())
-    left_out = sum(len(entry.get("unreadable", ())) for entry in manifest["splits"].values())
+    splits = manifest["splits"]
+    sizes = ", ".join(f"{split} {splits[split]['n']:,}" for split in check_data.SPLITS if split in splits)
+    left_out = sum(len(entry.get("unreadable", ())) for entry in splits.values())
     skipped = f"; {left_out} unreadable images left out, see the manifest" if left_out else ""
     return f"data/prepared/{name}: {'×'.join(map(str, manifest['shape']))} uint8, {sizes}{skipped}"
 

@@ -76,7 +76,7 @@ def download(
         SourceError: the source does not have it: 404, another length, a redirect loop, patience at its end.
         RelatentError: the disk is full.
     """
-    fruitless, wait_s = 0, patience.wait_s
+    fruitless = 0
     while True:
         before = _size(partial)
         try:
@@ -86,7 +86,7 @@ def download(
             fruitless = 0 if _size(partial) > before else fruitless + 1
             if fruitless >= patience.attempts:
                 raise SourceError(f"{broken}, {fruitless} times in a row") from None
-            wait_s = patience.wait_s if fruitless == 0 else min(wait_s * 2, patience.most_wait_s)
+            wait_s = patience.wait_s * 2 ** max(0, fruitless - 1)
             sleep(min(max(wait_s, broken.wait_s or 0), patience.most_wait_s))
 
 

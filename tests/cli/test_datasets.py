@@ -1,0 +1,266 @@
+"""fetch, prepare and check_data as a user and as the rules call them, on datasets made for the purpose."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from relatent.cli import check_data, fetch, fetch_dataset, prepare, prepare_dataset
+from relatent.cli.job import run
+from relatent.config.registry import load_registry
+from relatent.errors import ConfigError
+from relatent.ledger.receipts import check_outputs
+
+ROOT = Path(__file__).parents[2]
+RNG = np.random.default_rng(0)
+MIRROR = Path(os.environ.get("RELATENT_MIRROR", ".")).resolve()  # as this test run was given it
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """An empty checkout: the registry, no data; no mirror."""
+    (tmp_path / "data").mkdir()
+    shutil.copy(ROOT / "data/registry.yaml", tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    for name in ("RELATENT_MIRROR", "RELATENT_REGISTRY", "RELATENT_WORK", "RELATENT_ACCEPT_TERMS"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def toy(place: Path, monkeypatch, labels: np.ndarray | None = None, consent: str | None = None) -> None:
+    """A dataset of the user's own, added by a registry entry alone; its file lies in a mirror."""
+    images = RNG.integers(0, 256, (30, 8, 8), np.uint8)
+    labels = np.arange(30) % 3 if labels is None else labels
+    (place / "mirror/toy").mkdir(parents=True)
+    np.savez(place / "mirror/toy/toy.npz", x=images, y=labels)
+    sha256 = hashlib.sha256((place / "mirror/toy/toy.npz").read_bytes()).hexdigest()
+    part = {"format": "npz", "file": "toy.npz", "images": "x", "labels": "y", "n_images": 30}
+    entry = {
+        "title": "a toy",
+        "citation": "nobody",
+        "terms": {"licence": "CC0", "source": "here", "consent": consent},
+        "files": [{"name": "toy.npz", "sha256": sha256, "urls": ["http://127.0.0.1:1/toy.npz"]}],
+        "prepare": {
+            "shape": [1, 8, 8],
+            "classes": ["a", "b", "c"],
+            "notes": "none",
+            "parts": {"all": {**part, "shuffle": {"kind": "stream", "seed": 1}}},
+            "splits": {"train": {"part": "all", "stop": 20}, "test": {"part": "all", "start": 20}},
+        },
+    }
+    (place / "mine.yaml").write_text(yaml.safe_dump({"datasets": {"toy": entry}}))
+    monkeypatch.setenv("RELATENT_REGISTRY", "mine.yaml")
+    monkeypatch.setenv("RELATENT_MIRROR", str(place / "mirror"))
+
+
+def test_a_dataset_of_the_user_s_needs_an_entry_alone(place, monkeypatch, capsys):
+    """Fetched from the mirror, prepared, checked; every file proven by a receipt."""
+    toy(place, monkeypatch)
+    assert run(prepare.main, ["toy"]) == 0
+    assert "data/prepared/toy: 1×8×8 uint8, train 20, test 10" in capsys.readouterr().out
+    for receipt in ("raw/toy/receipt.json", "prepared/toy/receipt.json", "prepared/toy/checks.receipt.json"):
+        check_outputs(Path("data", receipt))
+    assert not list(Path(".relatent/work").glob("*/*_images*"))  # no scratch is left behind
+
+
+def test_prepared_twice_gives_the_same_bytes(place, monkeypatch):
+    """Receipts included: equal work, equal bytes."""
+    toy(place, monkeypatch)
+    run(prepare.main, ["toy"])
+    first = {path: path.read_bytes() for path in Path("data/prepared").rglob("*") if path.is_file()}
+    shutil.rmtree("data/prepared")
+    run(prepare.main, ["toy"])
+    assert {path: path.read_bytes() for path in Path("data/prepared").rglob("*") if path.is_file()} == first
+
+
+def test_checks_count_duplicates_within_and_across_splits(place, monkeypatch):
+    """Planted: an exact copy in train, one of train in test, and a brighter copy of a train image in test."""
+    toy(place, monkeypatch)
+    run(prepare.main, ["toy"])
+    folder = Path("data/prepared/toy")
+    train, test = np.load(folder / "train_images.npy") // 2, np.load(folder / "test_images.npy") // 2
+    train[5], test[0], test[1] = train[4], train[7], train[8] + 20
+    np.save(folder / "train_images.npy", train)
+    np.save(folder / "test_images.npy", test)
+    receipt = json.loads((folder / "receipt.json").read_text())
+    for record in receipt["outputs"]:
+        record["sha256"] = hashlib.sha256(Path(record["path"]).read_bytes()).hexdigest()
+    (folder / "receipt.json").write_text(json.dumps(receipt))
+    registry = load_registry()
+    assert run(check_data.main, prepare.check_arguments(registry, "toy")) == 0
+    checks = {name: entry["value"] for name, entry in json.loads((folder / "checks.json").read_text()).items()}
+    assert checks["duplicates_train"] == 1
+    assert checks["duplicates_test_in_train"] == 1
+    assert checks["near_duplicates_test_in_train"] == 2
+    assert checks["inconsistent_labels_train"] in (0, 1)
+    assert checks["n_train"] == 20
+    assert checks["mean_train"] == pytest.approx(train.mean() / 255)
+    assert sum(checks["labels_train"]) == 20
+    assert len(checks["test_binarisation"]) == 64
+
+
+def test_a_flipped_bit_in_a_raw_file_is_refused(place, monkeypatch, capsys):
+    """The receipt of the fetch says what was fetched."""
+    toy(place, monkeypatch)
+    run(fetch.main, ["toy"])
+    path = Path("data/raw/toy/toy.npz")
+    content = bytearray(path.read_bytes())
+    content[200] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+    assert run(prepare.main, ["toy"]) == 1
+    assert "data/raw/toy/toy.npz: sha256 is" in capsys.readouterr().err
+
+
+def test_a_label_outside_the_classes_is_refused_by_name(place, monkeypatch, capsys):
+    toy(place, monkeypatch, labels=np.array([0, 1, 2] * 9 + [0, 11, 2]))
+    assert run(prepare.main, ["toy"]) == 1
+    assert "toy: all: label 11 at image 28 is outside 0..2" in capsys.readouterr().err
+
+
+def test_offline_every_missing_file_is_named_and_the_exit_is_3(place, monkeypatch):
+    """As a program: no traceback; each file with its URL, size, checksum, and where to put it."""
+    toy(place, monkeypatch)
+    shutil.rmtree("mirror")
+    done = subprocess.run([sys.executable, "-m", "relatent.cli.fetch", "toy"], capture_output=True, text=True)
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    for part in (
+        "data/raw/toy/toy.npz",
+        "http://127.0.0.1:1/toy.npz",
+        "sha256",
+        "FOLDER/toy/toy.npz",
+        "RELATENT_MIRROR=",
+    ):
+        assert part in done.stderr
+    assert not Path("data/raw/toy/toy.npz").exists()
+
+
+def test_the_plan_downloads_nothing(place, monkeypatch, capsys):
+    """URL, bytes, and what is there already."""
+    toy(place, monkeypatch)
+    assert run(fetch.main, ["--plan", "mnist", "digits", "toy", "lsun_bedroom"]) == 0
+    shown = capsys.readouterr().out
+    assert "https://ossci-datasets.s3.amazonaws.com/mnist/train-images-idx3-ubyte.gz" in shown
+    assert "9,912,422 bytes  to download" in shown
+    assert "comes with sklearn" in shown
+    assert "in the mirror" in shown
+    assert "to download: 45,934,332,402 of" in shown
+    assert not Path("data/raw").exists()
+
+
+def test_terms_are_shown_once_and_never_agreed_to_silently(place, monkeypatch, capsys):
+    """Without the user's word nothing is fetched; with it, the answer is kept and not asked for again."""
+    toy(place, monkeypatch, consent="You may only use it on Tuesdays.")
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    assert run(fetch.main, ["toy"]) == 2
+    assert "only use it on Tuesdays" in capsys.readouterr().err
+    assert not Path("data/raw/toy/toy.npz").exists()
+    assert run(fetch.main, ["toy", "--accept-terms"]) == 0
+    shutil.rmtree("data/raw")
+    assert run(fetch.main, ["toy"]) == 0
+    assert "Tuesdays" not in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_job_refuses_without_consent_too(place, monkeypatch):
+    """A rule must not do silently what the command asks for; an environment variable names the datasets agreed to."""
+    toy(place, monkeypatch, consent="Only on Tuesdays.")
+    arguments = fetch.job_arguments(load_registry(), "toy")
+    with pytest.raises(ConfigError, match="--accept-terms"):
+        fetch_dataset.main(arguments)
+    monkeypatch.setenv("RELATENT_ACCEPT_TERMS", "mnist,toy")
+    fetch_dataset.main(arguments)
+
+
+def test_a_folder_of_images_becomes_a_dataset(place, capsys):
+    """By class sub-folders; the broken file is left out, counted and named."""
+    from PIL import Image
+
+    for index in range(200):
+        path = place / "pets" / ("cat" if index % 2 else "dog") / f"{index:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(RNG.integers(0, 256, (40, 50, 3), np.uint8)).save(path)
+    (place / "pets/cat/101.png").write_bytes(b"broken")
+    assert run(prepare.main, [f"folder:{place / 'pets'}", "--size", "16", "--workers", "1"]) == 0
+    assert "1 unreadable images left out" in capsys.readouterr().out
+    manifest = json.loads(Path("data/prepared/pets/manifest.json").read_text())
+    assert manifest["classes"] == ["cat", "dog"]
+    names = (Path("data/prepared/pets/train_names.txt")).read_text().splitlines()
+    labels = np.load("data/prepared/pets/train_labels.npy")
+    assert [name.split("/")[0] for name in names] == [manifest["classes"][label] for label in labels]
+    assert sum(entry["n"] for entry in manifest["splits"].values()) == 199
+    assert "cat/101.png" not in names
+    assert load_registry()["pets"].prepare.classes == "folders"
+
+
+MISTAKES = {
+    "no checksum": (lambda e: e["files"][0].pop("sha256"), "give the published sha256 or md5"),
+    "a short checksum": (lambda e: e["files"][0].update(sha256="abc"), "files.0.sha256"),
+    "no source": (lambda e: e["files"][0].update(urls=[]), "give at least one URL"),
+    "a file: URL": (lambda e: e["files"][0].update(urls=["file:///etc/passwd"]), "must start with http"),
+    "a path for a name": (lambda e: e["files"][0].update(name="../x"), "files.0.name"),
+    "a mirror path that climbs": (lambda e: e["files"][0].update(mirror="../../x"), "without .."),
+    "an unknown key": (lambda e: e.update(colour="red"), "colour: unknown key"),
+    "an unknown format": (lambda e: e["prepare"]["parts"]["all"].update(format="pickle"), "'pickle'"),
+    "an unknown part": (lambda e: e["prepare"]["splits"]["train"].update(part="other"), "no part 'other'"),
+    "an unknown split": (lambda e: e["prepare"]["splits"].update(tset={"part": "all"}), "tset"),
+    "no terms": (lambda e: e.pop("terms"), "terms are missing"),
+    "neither files nor raw_of": (lambda e: e.update(files=[]), "give one of files"),
+    "a share the wrong way round": (
+        lambda e: e["prepare"]["splits"].update(test={"part": "all", "share": [0.9, 0.1]}),
+        "share must be two fractions",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_wrong_registry_entry_is_one_line_with_its_key_and_file(place, monkeypatch, mistake):
+    toy(place, monkeypatch)
+    change, reason = MISTAKES[mistake]
+    values = yaml.safe_load(Path("mine.yaml").read_text())
+    change(values["datasets"]["toy"])
+    Path("mine.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(ConfigError) as caught:
+        load_registry()
+    assert "mine.yaml: datasets.toy" in str(caught.value)
+    assert reason in str(caught.value)
+
+
+def test_a_dataset_cannot_be_defined_twice(place, monkeypatch):
+    """The user's file must not silently replace what a study was published on."""
+    values = yaml.safe_load(Path("data/registry.yaml").read_text())["datasets"]["mnist"]
+    Path("mine.yaml").write_text(yaml.safe_dump({"datasets": {"mnist": values}}))
+    monkeypatch.setenv("RELATENT_REGISTRY", "mine.yaml")
+    with pytest.raises(ConfigError, match=r"mine.yaml: datasets.mnist: already defined in data/registry.yaml"):
+        load_registry()
+
+
+def test_every_shipped_file_is_pinned_sized_and_has_terms():
+    """Sizes are published for all but one file; sha256 for all but that one too, which has an md5."""
+    registry = load_registry([ROOT / "data/registry.yaml"])
+    for name, entry in registry.datasets.items():
+        for file in entry.files:
+            assert (file.sha256 and file.size_bytes) or (file.name == "chardata.mat" and file.md5), (
+                f"{name}/{file.name}"
+            )
+        assert entry.terms is not None or entry.raw_of is not None
+        for part in entry.prepare.parts.values():
+            assert part.n_images is not None or name == "lsun_bedroom"
+
+
+@pytest.mark.mirror
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mnist", "binarized_mnist", "cifar10"])
+def test_the_real_sets_prepare_to_the_pinned_arrays(place, monkeypatch, name):
+    """Counts, labels and every pixel: the registry pins them, so a run that ends is right."""
+    monkeypatch.setenv("RELATENT_MIRROR", str(MIRROR))
+    assert run(fetch.main, [name]) == 0
+    assert run(prepare_dataset.main, prepare.prepare_arguments(load_registry(), name, 1)) == 0
