@@ -1,7 +1,7 @@
 """Checks of prepared arrays that change numbers: label counts, means, duplicates within and across splits."""
 
-import math
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
