@@ -263,6 +263,20 @@ def test_a_discriminator_that_has_won_is_stopped_but_not_in_the_grace():
         judge.look(rows(1, d_loss=1e-6)[0], data_diversity=0.5)
 
 
+def test_a_collapse_fails_the_run_or_ends_it_where_it_is_the_result():
+    """In an ablation the collapsed net is what is asked for: it ends early, with a snapshot and its history."""
+    hopeless = Watch(patience=2, diversity_floor=0.999, won_d_loss=0.0, grace_images=0)
+    run = tiny()
+    run.watch = hopeless
+    with pytest.raises(TrainingError, match="the generator has collapsed at step 6"):
+        train_gan(run, "t")
+    run = tiny(replace(SCHEDULE, snapshot_epochs=(4,)))
+    run.watch = replace(hopeless, collapsed_rows=0)
+    trained = train_gan(run, "t", keep_collapsed=True)
+    assert [row["step"] for row in trained.history] == [3, 6]
+    assert trained.snapshots
+
+
 def test_values_that_are_not_finite_are_named():
     with pytest.raises(TrainingError, match="g_loss is inf at step 4"):
         check_finite({"step": 4, "g_loss": float("inf")})

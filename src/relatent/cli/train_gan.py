@@ -89,7 +89,7 @@ def _train(job: Job[GanSettings], replicas: "Replicas") -> "tuple[Tensors, Tenso
             schedule,
             settings.seed,
             settings.batch_norm_eps,
-            Watch(**settings.watch.model_dump()),
+            Watch(**settings.watch.model_dump(exclude={"on_collapse"})),
             settings.precision,
             settings.device,
             replicas,
@@ -98,7 +98,13 @@ def _train(job: Job[GanSettings], replicas: "Replicas") -> "tuple[Tensors, Tenso
         raise ConfigError(f"{job.inputs['images']}: {error}") from None
     work = job.long_work
     assert work is not None
-    trained = train_gan(run_, f"train {job.cell}", work.checkpoint("checkpoint.safetensors"), work.folder.name)
+    trained = train_gan(
+        run_,
+        f"train {job.cell}",
+        work.checkpoint("checkpoint.safetensors"),
+        work.folder.name,
+        keep_collapsed=settings.watch.on_collapse == "keep",
+    )
     model = {
         f"{part}.{name}": tensor.detach().cpu().contiguous()
         for part, net in (("generator", trained.generator), ("discriminator", trained.discriminator))

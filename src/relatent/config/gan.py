@@ -29,6 +29,7 @@ class WatchSettings(Settings):
         default=0.1, ge=0, lt=1, description="samples less diverse than this share of the data"
     )
     won_d_loss: float = Field(default=1e-3, ge=0, description="mean loss of D, in nats, below which D has won")
+    on_collapse: Literal["fail", "keep"] = Field(default="fail", description="keep: it ends there, for an ablation")
     grace_images: int = Field(default=20_000, ge=0, description="images seen before which nothing is judged")
 
 

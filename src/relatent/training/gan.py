@@ -5,6 +5,7 @@ Adam's moments and the counters are the whole state of a run.
 """
 
 import json
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ from relatent.models.dcgan import (
 from relatent.objectives.gan import discriminator_loss, generator_loss
 from relatent.progress import Progress
 from relatent.training.gan_parallel import Replicas
-from relatent.training.gan_watch import Watch, check_finite, collapsed_filters, diversity
+from relatent.training.gan_watch import CollapseError, Watch, check_finite, collapsed_filters, diversity
 
 REFERENCE_BATCH = 256  # z of the fixed batch whose moments sampling uses; ours: twice a training batch, less noise
 STATISTICS_IMAGES = 10_000  # training images D's moments are averaged over; the probe estimates its own
@@ -449,7 +450,9 @@ def _within_memory(run: GanRun) -> None:
         ) from None
 
 
-def train_gan(run: GanRun, label: str, checkpoint: Path | None = None, fingerprint: str = "") -> TrainedGan:
+def train_gan(
+    run: GanRun, label: str, checkpoint: Path | None = None, fingerprint: str = "", keep_collapsed: bool = False
+) -> TrainedGan:
     """Train to the end of the schedule, going on from `checkpoint` if it is there.
 
     Args:
@@ -457,6 +460,8 @@ def train_gan(run: GanRun, label: str, checkpoint: Path | None = None, fingerpri
         label: for the progress display.
         checkpoint: where to keep resumable state; written now and then, never from a diverged state.
         fingerprint: of the run, kept in the checkpoint.
+        keep_collapsed: a collapsed run ends there with its nets as they are, instead of failing; for an ablation, whose
+            result it is.
 
     Raises:
         TrainingError: divergence, collapse, or a foreign checkpoint.
@@ -472,7 +477,15 @@ def train_gan(run: GanRun, label: str, checkpoint: Path | None = None, fingerpri
             shown = None
             if run.step % schedule.history_every == 0 or run.step == run.total_steps:
                 shown = run.close_row()
-                run.watch.look(shown, run.data_diversity)
+                try:
+                    run.watch.look(shown, run.data_diversity)
+                except CollapseError as error:
+                    if not keep_collapsed:
+                        raise
+                    print(f"{label}: stopped. {error}", file=sys.stderr)
+                    if not run.snapshots:
+                        run.take_snapshot(run.step // run.steps_per_epoch)
+                    break
             epoch, place = divmod(run.step, run.steps_per_epoch)
             if place == 0 and epoch in schedule.snapshot_epochs:
                 run.take_snapshot(epoch)

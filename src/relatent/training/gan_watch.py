@@ -46,6 +46,10 @@ def collapsed_filters(generator: Generator, z: Tensor, labels: Tensor | None = N
     return collapsed / total
 
 
+class CollapseError(TrainingError):
+    """A run that goes on but has nothing more to gain."""
+
+
 @dataclass
 class Watch:
     """Stops a run that cannot recover. Looks at the history's rows, one after another.
@@ -72,7 +76,8 @@ class Watch:
         """Judge the newest row of the history.
 
         Raises:
-            TrainingError: a value is not finite, or the run has collapsed.
+            TrainingError: a value is not finite.
+            CollapseError: the generator has collapsed, or the discriminator has won.
         """
         check_finite(row)
         where = f"step {row['step']:.0f} ({row['images_seen']:.0f} images)"
@@ -81,13 +86,13 @@ class Watch:
         self.collapsed_rows = self.collapsed_rows + 1 if row["diversity"] < self.diversity_floor * data_diversity else 0
         self.won_rows = self.won_rows + 1 if row["d_loss"] < self.won_d_loss else 0
         if self.collapsed_rows >= self.patience:
-            raise TrainingError(
+            raise CollapseError(
                 f"the generator has collapsed at {where}: samples differ by {row['diversity']:.4f} per pixel where the "
                 f"data differ by {data_diversity:.4f}, {self.collapsed_rows} looks in a row. Try another seed, or a "
                 "lower learning_rate; gan.watch.diversity_floor decides when a run counts as collapsed."
             )
         if self.won_rows >= self.patience:
-            raise TrainingError(
+            raise CollapseError(
                 f"the discriminator has won at {where}: its loss stayed below {self.won_d_loss:g} for {self.won_rows} "
                 "looks in a row, so the generator learns nothing more. Try another seed, or a lower learning_rate; "
                 "gan.watch.won_d_loss decides."
