@@ -9,7 +9,6 @@ job.finish(seeds=job.settings.seeds)   # hashes the outputs and writes the recei
 """
 
 import argparse
-import json
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from relatent.config.base import Settings, checked
-from relatent.errors import ConfigError, RelatentError
+from relatent.config.base import Settings, checked_json
+from relatent.errors import RelatentError
 from relatent.ledger.code import code_digest
 from relatent.ledger.environment import keep_environment
 from relatent.ledger.receipts import FileRecord, Receipt, check_inputs, write_receipt
@@ -119,11 +118,7 @@ class JobParser(Generic[S]):
             DataIntegrityError, MissingDataError: an input is not what its receipt says, or is not there.
         """
         arguments = vars(self.parser.parse_args(argv))
-        try:
-            values = json.loads(arguments["settings"])
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"--settings: not JSON ({error})") from None
-        settings = checked(self.settings_type, values, "--settings")
+        settings = checked_json(self.settings_type, arguments["settings"], "--settings")
         inputs = {name: arguments[name] for name in self._inputs if arguments[name] is not None}
         lists = {name: arguments[name] for name in self._lists}
         proven: list[Path] = []

@@ -1,5 +1,6 @@
 """What every settings model shares: strictness, and errors that name the key and the file in one line."""
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -25,8 +26,17 @@ def checked(kind: type[S], values: Any, where: str) -> S:
     Raises:
         ConfigError: one line per wrong key.
     """
+    return _checked(lambda: kind.model_validate(values), where)
+
+
+def checked_json(kind: type[S], text: str, where: str) -> S:
+    """As `checked`, of settings in JSON, where a list stands for a tuple too; text that is no JSON is a ConfigError."""
+    return _checked(lambda: kind.model_validate_json(text), where)
+
+
+def _checked(validate: Callable[[], S], where: str) -> S:
     try:
-        return kind.model_validate(values)
+        return validate()
     except ValidationError as error:
         raise ConfigError("\n".join(_line(problem, where) for problem in error.errors())) from None
 
