@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relatent.dedup import search
+from relatent.dedup import plan, words
 from relatent.dedup.codes import distances, pack_bits
-from relatent.dedup.search import distinct, equal_entropy_chunks, first_equal, near_pairs, nearest_within, plan_search
+from relatent.dedup.plan import equal_entropy_chunks, plan_search
+from relatent.dedup.search import distinct, first_equal, near_pairs, nearest_within
+from relatent.dedup.words import Layout
 
 
 def random_codes(rng: np.random.Generator, n: int, kind: str) -> np.ndarray:
@@ -54,8 +56,8 @@ def test_near_pairs_are_those_of_a_full_scan(seed, n, kind, radius):
 @pytest.mark.parametrize("kind", ["uniform", "skewed", "collapsed"])
 def test_near_pairs_are_complete_over_many_slices_and_blocks(kind, monkeypatch):
     """What meets does not depend on how items are dealt to slices and blocks."""
-    monkeypatch.setattr(search, "SLICE", 64)
-    monkeypatch.setattr(search, "BLOCK", 200)
+    monkeypatch.setattr(words, "SLICE", 64)
+    monkeypatch.setattr(words, "BLOCK", 200)
     codes = random_codes(np.random.default_rng(1), 1500, kind)
     found = {tuple(map(int, pair)) for block in near_pairs(codes, 4) for pair in zip(*block, strict=True)}
     assert found == scanned_pairs(codes, 4)
@@ -68,8 +70,7 @@ def test_every_plan_covers_every_pattern_of_errors(kind, radius):
     rng = np.random.default_rng(radius)
     codes = random_codes(rng, 2000, kind)
     for n in (2_000, 10**6, 10**9):
-        plan = plan_search(codes, radius, n)
-        masks = np.array(plan.masks, dtype=np.uint64)
+        masks = np.array(plan_search(codes, radius, n).masks, dtype=np.uint64)
         for _ in range(300):
             errors = pack_bits([np.isin(np.arange(128), rng.permutation(128)[:radius])[None]])
             assert ((errors & masks) == 0).all(axis=1).any()
@@ -87,7 +88,8 @@ def test_equal_hashes_of_different_codes_are_told_apart(monkeypatch):
     """The hash only brings items together; with one that says nothing the answers stay the same."""
     codes = random_codes(np.random.default_rng(3), 400, "collapsed")
     first, pairs = first_equal(codes), scanned_pairs(codes, 3)
-    monkeypatch.setattr(search, "_hash", lambda codes, mask: np.zeros(len(codes), dtype=np.uint64))
+    for module in (words, plan):
+        monkeypatch.setattr(module, "hash_of", lambda codes, mask: np.zeros(len(codes), dtype=np.uint64))
     assert (first_equal(codes) == first).all()
     assert {tuple(map(int, p)) for block in near_pairs(codes, 3) for p in zip(*block, strict=True)} == pairs
 
@@ -143,6 +145,21 @@ def test_a_search_refuses_what_is_not_packed_codes():
         first_equal(np.zeros((3, 128), dtype=bool))
     with pytest.raises(ValueError, match="radius 17 is outside 0 to 16"):
         next(near_pairs(np.zeros((3, 2), dtype=np.uint64), 17))
+
+
+def test_a_plan_for_another_radius_is_refused():
+    """A plan for a smaller radius would miss pairs in silence."""
+    codes = random_codes(np.random.default_rng(0), 50, "uniform")
+    with pytest.raises(ValueError, match="the plan is for radius 2, the search for 4"):
+        next(near_pairs(codes, 4, plan=plan_search(codes, 2, 50)))
+
+
+@pytest.mark.parametrize("n", [2, 10**6, 10**8, 2**31])
+@pytest.mark.parametrize("meet_bits", [(18,), (12, 12)])
+def test_a_word_has_room_for_hash_and_index_of_any_number_of_items(n, meet_bits):
+    layout = Layout.of(n, meet_bits)
+    assert 1 << layout.index_bits >= n
+    assert layout.below_sort >= layout.index_bits
 
 
 def test_distinct_lists_the_first_of_each_code():

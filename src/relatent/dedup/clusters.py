@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from relatent.dedup.search import distinct, first_equal, near_pairs, plan_for
+from relatent.dedup.plan import plan_for
+from relatent.dedup.search import distinct, first_equal, near_pairs
 
 HELD = 1 << 16
 """Pairs that may be held however few the items."""
