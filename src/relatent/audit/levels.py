@@ -9,7 +9,7 @@ import yaml
 
 from relatent.audit.verdict import Level
 from relatent.errors import DataIntegrityError
-from relatent.ledger.jobs import PlannedJob
+from relatent.ledger.jobs import PlannedJob, is_data
 from relatent.ledger.lineage import ReceiptBook
 from relatent.ledger.verify import Finding, verify_jobs
 
@@ -25,7 +25,7 @@ def inventory(study: str, jobs: Sequence[PlannedJob], dvc_files: Sequence[str]) 
         message = "not there. Run `dvc pull` if it was pushed, or `snakemake` to make it."
         level.findings.append(Finding("missing", path, message))
     known = wanted | books(study, jobs, dvc_files)
-    folders = [Path("results") / study, *sorted({Path(path).parent for path in wanted if path.startswith("data/")})]
+    folders = [Path("results") / study, *sorted({Path(path).parent for path in wanted if is_data(path)})]
     strays = sorted(
         {path.as_posix() for folder in folders if folder.is_dir() for path in folder.rglob("*") if path.is_file()}
         - known
