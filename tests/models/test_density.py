@@ -161,3 +161,23 @@ def test_pixel_means_are_of_grey_over_255():
     """uint8 images, any channel layout, to the mean of each pixel in [0, 1]."""
     images = np.array([[[[0, 255]]], [[[255, 255]]]], dtype=np.uint8)
     assert pixel_means(images).tolist() == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_blocks_of_samples_and_of_images_change_nothing(layers):
+    """Any cut of the k samples or of the batch, ragged last part included, gives the same weights to 1e-12."""
+    model = random_model(layers=layers)
+    x, noise = batch(model, k=7, images=5)
+    whole = model.log_importance_weights(x, noise)
+    encoding = model.encode(x)
+    for cut in ((3, 3, 1), (1, 6), (7,)):
+        parts = zip(*(part.split(cut) for part in noise), strict=True)
+        samples = torch.cat([model.log_importance_weights(x, part, encoding) for part in parts])
+        torch.testing.assert_close(samples, whole, rtol=1e-12, atol=1e-12)
+    for cut in ((2, 2, 1), (1, 4)):
+        parts = zip(x.split(cut), *(part.split(cut, dim=1) for part in noise), strict=True)
+        images = torch.cat([model.log_importance_weights(some, part) for some, *part in parts], dim=1)
+        torch.testing.assert_close(images, whole, rtol=1e-12, atol=1e-12)
+    order = torch.tensor([4, 0, 3, 1, 2])
+    permuted = model.log_importance_weights(x[order], tuple(part[:, order] for part in noise))
+    torch.testing.assert_close(permuted, whole[:, order], rtol=1e-12, atol=1e-12)

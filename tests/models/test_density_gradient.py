@@ -1,5 +1,7 @@
 """The hand-written gradient against autograd."""
 
+import math
+
 import pytest
 import torch
 from density_cases import batch, random_model
@@ -37,3 +39,34 @@ def test_gradient_is_written_where_it_is_wanted(layers):
     free = weighted_gradient(parameters, x, noise, coefficients_of).gradient
     weighted_gradient(parameters, x, noise, coefficients_of, into)
     assert all(torch.equal(free[name], into[name]) for name in parameters)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("log_sd", [math.log(1e-6), math.log(1e3)])
+@pytest.mark.parametrize("logit", [-200.0, 200.0])
+def test_extreme_logits_and_deviations_stay_finite(layers, log_sd, logit):
+    """In float32, with logits at +-200 and every sigma from 1e-6 to 1e3, in all densities at once."""
+    model = random_model(layers=layers, dtype=torch.float32)
+    parameters = {name: value.detach() for name, value in model.named_parameters()}
+    for name, value in parameters.items():
+        if name.endswith("log_sd.bias"):
+            value.fill_(log_sd)
+    parameters["p_x_given_z1.logits.bias"].fill_(logit)
+    x, noise = batch(model)
+    log_w, gradient = weighted_gradient(parameters, x, noise, BOUNDS["iwae"][1])
+    assert torch.isfinite(log_w).all()
+    assert all(torch.isfinite(value).all() for value in gradient.values())
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_single_precision_agrees_with_double(layers):
+    """On the paper's nets: float32's log weights to 1e-5 of their size, its gradient to 1e-3 of its norm."""
+    model = random_model(pixels=784, layers=layers, dtype=torch.float64)
+    double = {name: value.detach() for name, value in model.named_parameters()}
+    single = {name: value.float() for name, value in double.items()}
+    x, noise = batch(model, k=5, images=20)
+    exact = weighted_gradient(double, x, noise, BOUNDS["iwae"][1])
+    rounded = weighted_gradient(single, x.float(), [part.float() for part in noise], BOUNDS["iwae"][1])
+    torch.testing.assert_close(rounded.log_w.double(), exact.log_w, rtol=1e-5, atol=0)
+    for name, value in exact.gradient.items():
+        assert (rounded.gradient[name].double() - value).norm() <= 1e-3 * value.norm(), name
