@@ -114,7 +114,12 @@ def make_probe(root: Path, study: str = "demo") -> None:
         folder.mkdir(parents=True)
         draws = (few + rng.normal(0, 0.01, 10)).tolist()
         metrics = {
-            "accuracy_full": {"value": full, "unit": "fraction", "n_images": 400},
+            "accuracy_full": {
+                "value": full,
+                "unit": "fraction",
+                "n_images": 400,
+                "confusion": (np.eye(10, dtype=int) * 38 + rng.integers(0, 2, (10, 10))).tolist(),
+            },
             "accuracy_few": {
                 "value": float(np.mean(draws)),
                 "per_draw": draws,

@@ -43,7 +43,6 @@ def _cell(
     settings: PageSettings,
 ) -> TableCell:
     paper = _paper(slot, reference)
-    dataset = slot.source.split("/")[1] if slot.source.count("/") > 1 else slot.source.partition("/")[2]
     cell = TableCell(
         row=slot.row,
         column=slot.column,
@@ -59,7 +58,7 @@ def _cell(
         unit=slot.unit,
         effort=settings.effort,
         preset="",
-        data=dataset if slot.source else "",
+        data=settings.dataset_of(slot.source) if slot.source else "",
         verdict="not run" if slot.source else "quoted",
         cell_id=cell_id(settings.name, slot.row, slot.column),
         receipt="",
@@ -70,6 +69,8 @@ def _cell(
     if metric is None:  # a row that has no such column, e.g. one layer has no second
         return replace(cell, effort="", data="")
     value, interval = measured(metric)
+    if slot.unit == "share":  # of a mean, not of a count of images
+        interval = None
     preset = settings.presets.get(slot.source, "")
     at_least = metric.get("bound") == "at least"
     verdict = _verdict(slot, settings.effort, paper, value, interval)

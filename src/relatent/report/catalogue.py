@@ -12,7 +12,7 @@ from typing import Literal
 from relatent.errors import ConfigError
 from relatent.report.statistics import Better
 
-Unit = Literal["nats", "units", "fraction", "count", "bits", "similarity", "thousandths"]
+Unit = Literal["nats", "units", "fraction", "share", "count", "bits", "similarity", "thousandths"]
 
 
 @dataclass(frozen=True)
@@ -400,8 +400,8 @@ def _data_slots(sources: Sequence[str]) -> list[Slot]:
         ("validation images", "n_validation", "count"),
         ("test images", "n_test", "count"),
         ("extra images", "n_extra", "count"),
-        ("mean grey, training", "mean_train", "fraction"),
-        ("mean grey, test", "mean_test", "fraction"),
+        ("mean grey, training", "mean_train", "share"),
+        ("mean grey, test", "mean_test", "share"),
         ("exact copies within training", "duplicates_train", "count"),
         ("exact copies within test", "duplicates_test", "count"),
         ("test images also in training", "duplicates_test_in_train", "count"),
@@ -496,7 +496,7 @@ TABLES: dict[str, TableSpec] = {
         stub="model",
         slots=_exact_slots,
         printed=(
-            PrintedColumn("exact log p(x)", ("exact log p(x)",), decimals=4),
+            PrintedColumn("exact log p(x)", ("exact log p(x)",), interval=False, decimals=4),
             *(PrintedColumn(f"L_{k}", (f"L_{k}",), decimals=4) for k in BOUND_KS),
             PrintedColumn(AGREEMENT, (AGREEMENT,), decimals=4),
         ),

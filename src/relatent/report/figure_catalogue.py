@@ -150,6 +150,13 @@ def _probe(cells: Sequence[str]) -> list[tuple[str, str]]:
     return [(cell, "metrics.json") for cell in rows if cell.split("/")[1] == rows[0].split("/")[1]]
 
 
+def _confusion(cells: Sequence[str]) -> list[tuple[str, str]]:
+    """The trained and the random discriminator of the first target; the first row if there is neither."""
+    rows = [source for source, _ in _probe(cells)]
+    discriminators = [source for source in rows if source.endswith(("/dcgan", "/random"))]
+    return [(source, "metrics.json") for source in (discriminators or rows[:1])]
+
+
 FIGURES: dict[str, FigureSpec] = {
     "samples_density": FigureSpec(
         "Samples of VAE and IWAE",
@@ -216,7 +223,8 @@ FIGURES: dict[str, FigureSpec] = {
     ),
     "duplicates": FigureSpec(
         "Near-duplicates",
-        "The largest clusters of equal codes; the first image of a row is kept, the others are removed from training",
+        "Clusters of equal codes, evenly spaced from the largest to the smallest; the first image of a row is kept, "
+        "the others are removed from training",
         _duplicates,
         "pictures:draw_duplicates",
     ),
@@ -233,5 +241,12 @@ FIGURES: dict[str, FigureSpec] = {
         "random, are filled",
         _probe,
         "curves:draw_probe_rows",
+    ),
+    "probe_confusion": FigureSpec(
+        "What the probe confuses",
+        "Confusion matrices of the L2-SVM with all labels; colours are errors, the numbers on the diagonal are the "
+        "percentage of each class that is right",
+        _confusion,
+        "curves:draw_confusion",
     ),
 }

@@ -92,7 +92,7 @@ def printed_forms(cells: Sequence[TableCell]) -> set[str]:
     """Every way a number of the CSV may be printed: rounded to up to four decimals, in percent, or in thousandths."""
     forms: set[str] = set()
     for cell in cells:
-        scale = {"fraction": 100, "thousandths": 1000}.get(cell.unit, 1)
+        scale = {"fraction": 100, "share": 100, "thousandths": 1000}.get(cell.unit, 1)
         for value in (cell.paper, cell.paper_spread, cell.ours, cell.ours_low, cell.ours_high):
             if value is not None:
                 for decimals in range(5):

@@ -142,7 +142,7 @@ def _printed(cells: Sequence[TableCell], column: PrintedColumn) -> PrintedCell:
 
 def number(value: float, unit: str, decimals: int | None) -> str:
     """A value as printed: percent for fractions, two decimals for nats, whole units where they are whole."""
-    if unit == "fraction":
+    if unit in ("fraction", "share"):
         value, default, end = 100 * value, 1, " %"
         if abs(value - round(value, 2)) < 1e-9 < abs(value - round(value, 1)):
             default = 2  # as the paper prints 22.48 %

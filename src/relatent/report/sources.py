@@ -83,6 +83,7 @@ def page_settings(study: "Study", name: str, sources: Sequence[str]) -> PageSett
         effort=study.effort,
         sources=list(sources),
         presets={source: preset for source in sources if (preset := preset_of(study, source))},
+        datasets={source: study.exact.dataset for source in sources if source.startswith("evaluate_nll/exact/")},
         adopted=[source for source in sources if source in adopted],
     )
 

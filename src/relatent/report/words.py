@@ -5,9 +5,7 @@ from relatent.config.report import PageSettings
 
 def made_with(settings: PageSettings) -> str:
     """Study, effort, data, presets of a figure or a table: its small print."""
-    datasets = dict.fromkeys(
-        source.split("/")[1] for source in settings.sources if not source.startswith("evaluate_nll/exact/")
-    )
+    datasets = dict.fromkeys(settings.dataset_of(source) for source in settings.sources)
     presets = dict.fromkeys(settings.presets.values())
     parts = [f"study {settings.study}", f"effort {settings.effort}"]
     parts += [f"data {', '.join(datasets)}"] if datasets else []

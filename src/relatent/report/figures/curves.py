@@ -1,5 +1,6 @@
 """Figures made of lines and dots: training, active units, the exact-likelihood gap, the probe's rows."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,7 @@ def draw_density_training(inputs: Inputs, settings: PageSettings) -> Drawing:
         axis.set_ylim(lowest - 0.03 * (max(late) - lowest), max(late))
         if last > 60:
             axis.set_xscale("log")
-        axis.legend(title="objective trained")
+    axes[0, 0].legend(title="objective trained")
     axes[0, 0].set_ylabel("minus the training bound (nats)")
     return Drawing(figure, rows)
 
@@ -212,9 +213,11 @@ def draw_exact_gap(inputs: Inputs, settings: PageSettings) -> Drawing:
             linestyle="none",
             label=model,
         )
-    positive = [row["gap_nats"] for row in rows if row["gap_nats"] > 0]
+    noise = max((row["error_95_nats"] for row in rows), default=0.0)
     axis.set_xscale("log")
-    axis.set_yscale("symlog", linthresh=max(1e-4, min(positive, default=1e-3)))
+    axis.set_xticks(sorted({row["k"] for row in rows}), [str(k) for k in sorted({row["k"] for row in rows})])
+    axis.minorticks_off()
+    axis.set_yscale("symlog", linthresh=10.0 ** round(math.log10(noise)) if noise > 0 else 1e-3)
     axis.axhline(0, color="#777777", linewidth=0.8)
     axis.plot([], [], color="#555555", linewidth=0.9, linestyle=":", label="first-order prediction")
     axis.set_xlabel("importance samples k")
@@ -257,4 +260,39 @@ def draw_probe_rows(inputs: Inputs, settings: PageSettings) -> Drawing:
         axis.set_xlabel("accuracy (%)")
     axes[0].set_yticks(range(len(names)), names)
     axes[0].invert_yaxis()
+    return Drawing(figure, rows)
+
+
+def draw_confusion(inputs: Inputs, settings: PageSettings) -> Drawing:
+    """Confusion matrices of the probe with all labels: share of each true class, the diagonal left out of the scale."""
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    sources = inputs.sources("metrics.json")
+    figure, axes = plt.subplots(
+        1, len(sources), figsize=(3.6 * len(sources), 3.5), sharey=True, squeeze=False, layout="constrained"
+    )
+    shares, rows = {}, []
+    for source in sources:
+        counts = np.array(inputs.json(source, "metrics.json")["accuracy_full"]["confusion"], dtype=float)
+        shares[source] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        rows += [
+            {"source": source, "true_class": true, "predicted_class": predicted, "images": int(counts[true, predicted])}
+            for true in range(len(counts))
+            for predicted in range(len(counts))
+        ]
+    wrong = [share[~np.eye(len(share), dtype=bool)].max() for share in shares.values()]
+    for axis, (source, share) in zip(axes[0], shares.items(), strict=True):
+        shown = np.ma.masked_array(share, np.eye(len(share), dtype=bool))
+        picture = axis.imshow(100 * shown, cmap="cividis", vmin=0, vmax=max(1.0, 100 * max(wrong)))
+        for place in range(len(share)):
+            right = f"{100 * share[place, place]:.0f}"
+            axis.text(place, place, right, ha="center", va="center", fontsize=6.5, color="#333333")
+        axis.set_title(probe_row_title(source.rpartition("/")[2]), loc="left")
+        axis.set_xticks(range(len(share)))
+        axis.set_yticks(range(len(share)))
+        axis.set_xlabel("predicted class")
+        axis.grid(False)
+    axes[0, 0].set_ylabel("true class")
+    figure.colorbar(picture, ax=axes[0, -1], label="wrong, % of the true class", shrink=0.85)
     return Drawing(figure, rows)

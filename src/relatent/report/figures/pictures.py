@@ -249,50 +249,61 @@ def draw_interpolation(inputs: Inputs, settings: PageSettings) -> Drawing:
 
 
 CLUSTERS_SHOWN, MEMBERS_SHOWN = 8, 8
+IMAGE_COLUMNS = ("panel", "row", "column", "array", "index", "mean", "sha256")
 
 
 def draw_duplicates(inputs: Inputs, settings: PageSettings) -> Drawing:
-    """The largest clusters of equal codes, the kept image first in each row."""
+    """Clusters of equal codes, the kept image first in each row; clusters evenly spaced from largest to smallest.
+
+    The largest alone would mislead: they are flat patches, of which codes see no difference.
+    """
     import matplotlib.pyplot as plt
     import numpy as np
 
     sources = inputs.sources("clusters.csv")
-    figure, axes = plt.subplots(1, len(sources), figsize=(3.6 * len(sources), 3.8), squeeze=False, layout="constrained")
+    found = {source: clusters_of_several(inputs.file(source, "clusters.csv")) for source in sources}
+    widths = [1.0 if found[source] else 0.4 for source in sources]
+    figure, axes = plt.subplots(
+        1, len(sources), figsize=(3.6 * sum(widths), 3.8), width_ratios=widths, squeeze=False, layout="constrained"
+    )
     rows: list[dict[str, Any]] = []
-    for axis, source in zip(axes.flat, sources, strict=True):
+    for axis, (source, clusters) in zip(axes.flat, found.items(), strict=True):
         dataset = source.rpartition("/")[2]
+        bare(axis)
+        if not clusters:
+            axis.text(0.5, 0.5, f"{dataset}:\nno near-duplicates", ha="center", va="center", transform=axis.transAxes)
+            rows.append({**dict.fromkeys(IMAGE_COLUMNS, ""), "panel": dataset})
+            continue
         path = inputs.file(f"prepared/{dataset}", "train_images.npy")
         images = read_images(path)
-        clusters = largest_clusters(inputs.file(source, "clusters.csv"), CLUSTERS_SHOWN)
-        if not clusters:
-            axis.text(0.5, 0.5, "no near-duplicates", ha="center", va="center")
-            axis.set_title(dataset, loc="left")
-            bare(axis)
-            rows += [{**dict.fromkeys(IMAGE_COLUMNS, ""), "panel": dataset}]
-            continue
-        width = min(MEMBERS_SHOWN, max(len(members) for members in clusters))
-        sheet = np.full((len(clusters) * width, *images.shape[1:]), 255, np.uint8)
-        for row, members in enumerate(clusters):
+        chosen = evenly_spaced(clusters, CLUSTERS_SHOWN)
+        width = min(MEMBERS_SHOWN, max(len(members) for members in chosen))
+        sheet = np.full((len(chosen) * width, *images.shape[1:]), 255, np.uint8)
+        for row, members in enumerate(chosen):
             shown = members[:width]
             sheet[row * width : row * width + len(shown)] = images[shown]
             marks = image_rows(dataset, path, images[shown], shown, width)
             rows += [{**mark, "row": row} for mark in marks]
-        show_mosaic(axis, sheet, width, f"{dataset}: the {len(clusters)} largest clusters")
+        show_mosaic(axis, sheet, width, f"{dataset}: {len(chosen)} of {len(clusters)} clusters, by size")
         axis.set_xlabel("kept image first, then removed ones")
     return Drawing(figure, rows)
 
 
-IMAGE_COLUMNS = ("panel", "row", "column", "array", "index", "mean", "sha256")
-
-
-def largest_clusters(path: Path, most: int) -> list[list[int]]:
-    """Members of the largest clusters of at least two images, lowest index (the kept one) first."""
+def clusters_of_several(path: Path) -> list[list[int]]:
+    """Members of the clusters of at least two images, lowest index (the kept one) first; largest clusters first."""
     members: dict[int, list[int]] = {}
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             members.setdefault(int(row["cluster"]), []).append(int(row["index"]))
     several = [sorted(indices) for indices in members.values() if len(indices) > 1]
-    return sorted(several, key=lambda indices: (-len(indices), indices[0]))[:most]
+    return sorted(several, key=lambda indices: (-len(indices), indices[0]))
+
+
+def evenly_spaced(items: Sequence[list[int]], most: int) -> list[list[int]]:
+    """At most `most` of the items, first and last among them."""
+    if len(items) <= most:
+        return list(items)
+    return [items[round(place * (len(items) - 1) / (most - 1))] for place in range(most)]
 
 
 def draw_posteriors(inputs: Inputs, settings: PageSettings) -> Drawing:
