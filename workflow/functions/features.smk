@@ -1,11 +1,11 @@
 # What the rules of features use: cells, settings, input functions.
-PROBED = [cell.split("/", 1) for cell in STUDY.probe.cells()]
+PLAIN_FEATURES = STUDY.probe.features(learned=False)
 
 
-PROBE_TARGETS = sorted({target for target, _ in PROBED})
+LEARNED_FEATURES = STUDY.probe.features(learned=True)
 
 
-PROBE_ROWS = sorted({row for _, row in PROBED})
+PROBE_TARGETS = sorted({cell.partition("/")[0] for cell in STUDY.probe.cells()})
 
 
 def feature_settings(wildcards):
@@ -43,3 +43,9 @@ def feature_options(wildcards):
         "--weights": feature_weights(wildcards),
     }
     return " ".join(f"{option} {paths[0]}" for option, paths in named.items() if paths)
+
+
+def learn_options(wildcards):
+    """Options of learned features."""
+    paths = feature_validation_images(wildcards)
+    return f"--validation-images {paths[0]}" if paths else ""

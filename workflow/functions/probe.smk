@@ -1,4 +1,10 @@
 # What the rules of probe use: cells, settings, input functions.
+PROBED = STUDY.probe.probed()
+
+
+RIVALS = STUDY.probe.rivals()
+
+
 def probe_settings(wildcards):
     return settings_json(STUDY.probe.settings_of(f"{wildcards.target}/{wildcards.row}"))
 
@@ -45,3 +51,53 @@ def compared_receipts(wildcards):
         f"data/prepared/{wildcards.target}/receipt.json",
         *(f"{folder}/{row}/receipt.json" for row in compared_rows(wildcards)),
     ]
+
+
+def rival_settings(wildcards):
+    return settings_json(
+        STUDY.probe.rival_settings_of(f"{wildcards.target}/{wildcards.row}")
+    )
+
+
+def rival_features(wildcards):
+    """Folder of the features a rival works on; none for a net, which sees images."""
+    row = STUDY.probe.features_row(wildcards.row)
+    return f"results/{wildcards.study}/features/{wildcards.target}/{row}" if row else ""
+
+
+def rival_train(wildcards):
+    folder = rival_features(wildcards)
+    return (
+        f"{folder}/train.npy"
+        if folder
+        else f"data/prepared/{wildcards.target}/train_images.npy"
+    )
+
+
+def rival_validation(wildcards):
+    """Validation images, for a net; features have them in train."""
+    return [] if rival_features(wildcards) else feature_validation_images(wildcards)
+
+
+def rival_test(wildcards):
+    folder = rival_features(wildcards)
+    return (
+        f"{folder}/test.npy"
+        if folder
+        else f"data/prepared/{wildcards.target}/test_images.npy"
+    )
+
+
+def rival_receipts(wildcards):
+    folder = rival_features(wildcards)
+    return [
+        f"data/prepared/{wildcards.target}/receipt.json",
+        *([f"{folder}/receipt.json"] if folder else []),
+    ]
+
+
+def rival_options(wildcards):
+    images = rival_validation(wildcards)
+    return " ".join(
+        [*(f"--validation {path}" for path in images), probe_options(wildcards)]
+    )

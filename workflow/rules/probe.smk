@@ -26,7 +26,7 @@ rule probe:
         "logs/{study}/probe/{target}/{row}.tsv"
     wildcard_constraints:
         target=one_of(PROBE_TARGETS),
-        row=one_of(PROBE_ROWS),
+        row=one_of(sorted({row for _, row in PROBED})),
     conda:
         "../envs/relatent.yaml"
     threads: probe_threads
@@ -40,6 +40,42 @@ rule probe:
         "python -m relatent.cli.probe --cell {wildcards.target}/{wildcards.row} --settings {params.settings:q}"
         " --train {input.train} --test {input.test} --layout {input.layout} --train-labels {input.train_labels}"
         " {params.options} --test-labels {input.test_labels} --receipts {input.receipts} --metrics {output.metrics}"
+        " --predictions {output.predictions} --receipt {output.receipt} > {log} 2>&1"
+
+
+rule rival:
+    input:
+        train=rival_train,
+        validation=rival_validation,
+        test=rival_test,
+        train_labels="data/prepared/{target}/train_labels.npy",
+        validation_labels=probe_validation_labels,
+        test_labels="data/prepared/{target}/test_labels.npy",
+        receipts=rival_receipts,
+    output:
+        metrics="results/{study}/probe/{target}/{row}/metrics.json",
+        predictions="results/{study}/probe/{target}/{row}/predictions.npz",
+        receipt="results/{study}/probe/{target}/{row}/receipt.json",
+    log:
+        "logs/{study}/probe/{target}/{row}.log",
+    benchmark:
+        "logs/{study}/probe/{target}/{row}.tsv"
+    wildcard_constraints:
+        target=one_of(PROBE_TARGETS),
+        row=one_of(sorted({row for _, row in RIVALS})),
+    conda:
+        "../envs/relatent.yaml"
+    threads: STUDY.probe.threads
+    resources:
+        mem_mb=probe_memory_mb,
+    params:
+        settings=rival_settings,
+        options=rival_options,
+        code=code_digest("relatent.cli.rival"),
+    shell:
+        "python -m relatent.cli.rival --cell {wildcards.target}/{wildcards.row} --settings {params.settings:q}"
+        " --train {input.train} --test {input.test} --train-labels {input.train_labels} {params.options}"
+        " --test-labels {input.test_labels} --receipts {input.receipts} --metrics {output.metrics}"
         " --predictions {output.predictions} --receipt {output.receipt} > {log} 2>&1"
 
 
@@ -75,7 +111,7 @@ rule phase_probe:
     input:
         [
             f"results/{STUDY.study}/probe/{target}/{row}/{name}"
-            for target, row in PROBED
+            for target, row in [*PROBED, *RIVALS]
             for name in ("metrics.json", "predictions.npz", "receipt.json")
         ],
         [

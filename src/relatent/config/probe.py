@@ -1,12 +1,53 @@
 """The probe section of a study: which rows, on which targets, by which protocol."""
 
 from collections import Counter
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from relatent.config.base import Settings
-from relatent.config.features import FeatureSettings, Row
+from relatent.config.features import (
+    AutoencoderRow,
+    DiscriminatorRow,
+    FeatureSettings,
+    KmeansRow,
+    PcaRow,
+    PixelsRow,
+)
 from relatent.config.protocol import CompareSettings, ProbeSettings
+from relatent.config.rivals import (
+    DbnRow,
+    ExemplarRow,
+    FeatureRival,
+    KnnRow,
+    LearnSettings,
+    M1Row,
+    M2Row,
+    NetRival,
+    RivalSettings,
+    SupervisedRow,
+    SwwaeRow,
+    TsvmRow,
+)
+
+FEATURE_KINDS = (PixelsRow, PcaRow, KmeansRow, DiscriminatorRow, AutoencoderRow)
+LEARNED_KINDS = (DbnRow, M1Row, ExemplarRow)
+AnyRow = Annotated[
+    PixelsRow
+    | PcaRow
+    | KmeansRow
+    | DiscriminatorRow
+    | AutoencoderRow
+    | DbnRow
+    | M1Row
+    | ExemplarRow
+    | KnnRow
+    | TsvmRow
+    | M2Row
+    | SwwaeRow
+    | SupervisedRow,
+    Field(discriminator="kind"),
+]
 
 
 class TargetSettings(ProbeSettings):
@@ -20,7 +61,7 @@ class ProbeSection(Settings):
 
     run: list[str] = Field(default=[], description="cells <target>/<row>")
     targets: dict[str, TargetSettings] = Field(default={}, description="protocol of each target dataset")
-    rows: dict[str, Row] = Field(default={}, description="how each row's features are made")
+    rows: dict[str, AnyRow] = Field(default={}, description="how each row's features are made")
     resamples: int = Field(default=5000, ge=100, description="bootstrap samples of a comparison")
     seed: int = Field(default=0, ge=0, description="of the bootstrap")
     threads: int = Field(default=1, ge=1, description="of making features")
@@ -52,19 +93,69 @@ class ProbeSection(Settings):
                 raise ValueError(f"{cell}: no row {row!r}; rows has {', '.join(self.rows) or 'none'}")
             if row == "comparisons":
                 raise ValueError("a row cannot be called comparisons, which is the folder of the comparisons")
+            self._check_rival(cell, target, row)
         for name, target_settings in self.targets.items():
             for row in {row for pair in target_settings.compare for row in pair}:
                 if f"{name}/{row}" not in self.run:
                     raise ValueError(f"targets.{name}.compare names {row}, but run has no {name}/{row}")
         return self
 
+    def _check_rival(self, cell: str, target: str, row: str) -> None:
+        """A rival uses the few-label protocol, and those on features the features of a row that has some."""
+        rival = self.rows[row]
+        if isinstance(rival, (*FEATURE_KINDS, *LEARNED_KINDS)):
+            return
+        if self.targets[target].few is None:
+            raise ValueError(f"{cell}: {rival.kind} uses few labels, and targets.{target} has no few")
+        if isinstance(rival, FeatureRival):
+            of = self.rows.get(rival.features)
+            if not isinstance(of, (*FEATURE_KINDS, *LEARNED_KINDS)):
+                raise ValueError(f"{cell}: its features {rival.features!r} are no row that makes features")
+            if isinstance(rival, M2Row) and not isinstance(of, M1Row):
+                raise ValueError(f"{cell}: m2 works on the codes of an m1 row, {rival.features} is {of.kind}")
+
     def cells(self) -> list[str]:
         """Cells <target>/<row>, as written."""
         return list(self.run)
 
-    def feature_settings_of(self, cell: str) -> FeatureSettings:
+    def probed(self) -> list[tuple[str, str]]:
+        """(target, row) of the cells that the L2-SVM judges."""
+        return [pair for pair in self._pairs() if isinstance(self.rows[pair[1]], (*FEATURE_KINDS, *LEARNED_KINDS))]
+
+    def rivals(self) -> list[tuple[str, str]]:
+        """(target, row) of the cells of other classifiers."""
+        return [pair for pair in self._pairs() if isinstance(self.rows[pair[1]], (FeatureRival, NetRival))]
+
+    def features(self, learned: bool) -> list[tuple[str, str]]:
+        """(target, row) of the features to make, plain or learned, those that only a rival uses among them."""
+        kinds = LEARNED_KINDS if learned else FEATURE_KINDS
+        needed = [(target, self.features_row(row)) for target, row in self._pairs()]
+        return [(target, row) for target, row in dict.fromkeys(needed) if row and isinstance(self.rows[row], kinds)]
+
+    def features_row(self, row: str) -> str:
+        """The row whose features a row is judged on: itself, another, or "" for a net that sees images."""
+        settings = self.rows[row]
+        if isinstance(settings, FeatureRival):
+            return settings.features
+        return "" if isinstance(settings, NetRival) else row
+
+    def _pairs(self) -> list[tuple[str, str]]:
+        return [(cell.partition("/")[0], cell.partition("/")[2]) for cell in self.run]
+
+    def feature_settings_of(self, cell: str) -> FeatureSettings | LearnSettings:
         """Settings of one cell's features."""
-        return FeatureSettings(row=self.rows[cell.partition("/")[2]], threads=self.threads)
+        row = self.rows[cell.partition("/")[2]]
+        if isinstance(row, LEARNED_KINDS):
+            return LearnSettings(row=row, threads=self.threads)
+        assert isinstance(row, FEATURE_KINDS)
+        return FeatureSettings(row=row, threads=self.threads)
+
+    def rival_settings_of(self, cell: str) -> RivalSettings:
+        """Settings of one rival."""
+        target, _, name = cell.partition("/")
+        row, protocol = self.rows[name], self.targets[target]
+        assert isinstance(row, (FeatureRival, NetRival)) and protocol.few is not None
+        return RivalSettings(row=row, validation=protocol.validation, few=protocol.few, threads=self.threads)
 
     def settings_of(self, cell: str) -> ProbeSettings:
         """Settings of one cell's probe."""

@@ -1,0 +1,146 @@
+"""Settings of the dear and the semi-supervised rows: learned features, rival classifiers, nets trained end to end."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from relatent.config.base import Settings
+from relatent.config.features import _Row
+from relatent.config.protocol import FewSettings
+
+
+class DbnRow(_Row):
+    """Restricted Boltzmann machines, greedily stacked; one layer is an RBM. Grey images: pixels are probabilities."""
+
+    kind: Literal["dbn"]
+    layers: list[int] = Field(min_length=1, description="hidden units of each layer")
+    epochs: int = Field(default=10, ge=1, description="a pass: 1 ms per 1,000 images, unit of 500 and pixel of 1,000")
+    learning_rate: float = Field(default=0.05, gt=0)
+    batch_size: int = Field(default=10, ge=1)
+    seed: int = Field(default=0, ge=0)
+
+
+class M1Row(_Row):
+    """Means of a VAE's code (Kingma, Mohamed, Rezende, Welling 2014, model M1): 2 x 600 softplus units, 50 latents.
+
+    Inputs are principal components, Gaussian. About 25 core-seconds a pass on 63,000 colour images.
+    """
+
+    kind: Literal["m1"]
+    components: int = Field(default=256, ge=1, description="principal components it sees")
+    hidden: int = Field(default=600, ge=1)
+    latents: int = Field(default=50, ge=1)
+    epochs: int = Field(default=100, ge=1)
+    learning_rate: float = Field(default=3e-4, gt=0)
+    batch_size: int = Field(default=100, ge=1)
+    seed: int = Field(default=0, ge=0)
+
+
+class ExemplarRow(_Row):
+    """Exemplar CNN, reduced (Dosovitskiy et al. 2014): every seed image and its distortions are a class of their own.
+
+    The published one has 8,000 or more classes and GPU-days; this one is a sanity row: 200 x 100 images of 32 x 32 at
+    width 16 take about ten core-minutes.
+    """
+
+    kind: Literal["exemplar"]
+    exemplars: int = Field(default=200, ge=2, description="surrogate classes")
+    width: int = Field(default=16, ge=1, description="maps of the first layer; then 2 and 4 times as many")
+    steps: int = Field(default=600, ge=1)
+    batch_size: int = Field(default=64, ge=2)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    seed: int = Field(default=0, ge=0)
+
+
+LearnedRow = Annotated[DbnRow | M1Row | ExemplarRow, Field(discriminator="kind")]
+
+
+class KnnRow(Settings):
+    """Nearest labelled neighbours in the features of another row."""
+
+    kind: Literal["knn"]
+    features: str = Field(description="the row whose features are used")
+    neighbours: list[int] = Field(default=[1, 3, 5, 9], min_length=1, description="tried; chosen as C is")
+
+
+class TsvmRow(Settings):
+    """A linear transductive L2-SVM with its balance constraint, in the features of another row.
+
+    Minutes on 63,000 unlabelled images of some hundred features; much more on raw pixels.
+    """
+
+    kind: Literal["tsvm"]
+    features: str = Field(description="the row whose features are used")
+    C_values: list[float] = Field(default=[1e-3, 1e-2, 1e-1], min_length=1)
+    unlabelled: int = Field(default=10_000, ge=0, description="unlabelled training images used, at most")
+    unlabelled_weights: list[float] = Field(
+        default=[0.01, 0.1, 1.0], min_length=1, description="all unlabelled images against all labelled, rising"
+    )
+
+
+class M2Row(Settings):
+    """M1 + M2 (Kingma et al. 2014): a semi-supervised VAE on the codes of an M1 row, classes summed out.
+
+    Ten core-minutes a draw on 63,000 codes.
+    """
+
+    kind: Literal["m2"]
+    features: str = Field(description="an m1 row")
+    hidden: int = Field(default=500, ge=1)
+    latents: int = Field(default=50, ge=1)
+    epochs: int = Field(default=50, ge=1)
+    alpha: list[float] = Field(default=[0.1], min_length=1, description="weight of the classifier, times N over labels")
+    learning_rate: float = Field(default=3e-4, gt=0)
+    batch_size: int = Field(default=200, ge=10)
+    seed: int = Field(default=0, ge=0)
+
+
+class SwwaeRow(Settings):
+    """Stacked what-where autoencoder (Zhao et al. 2015): an L2 decoder that unpools where the encoder pooled."""
+
+    kind: Literal["swwae"]
+    width: int = Field(default=32, ge=1, description="maps of the first layer; 9 core-minutes a pass on 63,000 at 64")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="before the classifier; the table's two rows")
+    reconstruction: list[float] = Field(default=[1.0], min_length=1, description="weights of the decoder's loss, tried")
+    epochs: int = Field(default=20, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    batch_size: int = Field(default=64, ge=2)
+    seed: int = Field(default=0, ge=0)
+
+
+class SupervisedRow(Settings):
+    """The discriminator's architecture trained on the labels alone, best of a random search on validation images."""
+
+    kind: Literal["supervised"]
+    net: str = Field(description="such as svhn32-w16")
+    trials: int = Field(default=64, ge=1, description="of the search; Radford et al. 2016: 64")
+    epochs: int = Field(default=30, ge=1, description="per trial; 1,000 images at width 16 take 0.6 core-seconds each")
+    batch_size: int = Field(default=50, ge=2)
+    seed: int = Field(default=0, ge=0)
+
+
+FeatureRival = KnnRow | TsvmRow | M2Row
+NetRival = SwwaeRow | SupervisedRow
+RivalRow = Annotated[FeatureRival | NetRival, Field(discriminator="kind")]
+
+
+class LearnSettings(Settings):
+    """What one row's learned features depend on."""
+
+    row: LearnedRow
+    threads: int = Field(ge=1)
+
+
+class RivalSettings(Settings):
+    """What one rival's accuracy depends on."""
+
+    row: RivalRow
+    validation: Literal["split"] | int
+    few: FewSettings
+    threads: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> "RivalSettings":
+        if self.validation != "split" and self.validation < 1:
+            raise ValueError("validation must be 'split' or a number of images of at least 1")
+        return self
