@@ -1,5 +1,6 @@
 """The command train_density: receipts, scratch, resume after SIGKILL, switches, seeds apart."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -131,3 +132,20 @@ def test_mistakes_are_one_line(place, capsys):
     images.write_bytes(images.read_bytes()[:-1] + b"\x01")
     assert run(train_density.main, arguments("toy/vae-L1-k1", "out")) == 1
     assert "train_images.npy" in capsys.readouterr().err
+
+
+def test_the_validation_split_is_trained_on_where_the_study_says_so(place, capsys):
+    """Ten more images are one more step an epoch; a file too few is refused."""
+    from safetensors.numpy import load_file
+
+    validation = Path("data/prepared/toy/validation_images.npy")
+    np.save(validation, np.load("data/prepared/toy/train_images.npy")[:20])
+    receipt = read_receipt(validation.parent / "receipt.json")
+    outputs = [*receipt.outputs, FileRecord.of(validation)]
+    write_receipt(validation.parent / "receipt.json", dataclasses.replace(receipt, outputs=outputs))
+    words = arguments("toy/vae-L1-k1", "out", with_validation=True, seeds=[0])
+    assert run(train_density.main, words) == 2
+    assert "--images names 1 files" in capsys.readouterr().err
+    words.insert(words.index("--receipts"), str(validation))
+    assert run(train_density.main, words) == 0
+    assert load_file("out/optimiser.safetensors")["seed0.step"] == 4 * (60 + 20) // 20

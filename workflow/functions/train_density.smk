@@ -9,6 +9,12 @@ def density_threads(wildcards):
     return STUDY.density.settings_of(f"{wildcards.dataset}/{wildcards.cell}").threads
 
 
+def density_images(wildcards):
+    """The training split, and the validation split where the study trains on both."""
+    splits = ["train", "validation"] if STUDY.density.with_validation else ["train"]
+    return [f"data/prepared/{wildcards.dataset}/{split}_images.npy" for split in splits]
+
+
 def density_start(wildcards, name):
     """A file of the cell that this one goes on from (the paper's table 2); none for most."""
     first = STUDY.density.starts_from(f"{wildcards.dataset}/{wildcards.cell}")

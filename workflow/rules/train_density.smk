@@ -6,7 +6,7 @@ include: "../functions/train_density.smk"
 
 rule train_density:
     input:
-        images="data/prepared/{dataset}/train_images.npy",
+        images=density_images,
         start=density_start_model,
         start_optimiser=density_start_optimiser,
         receipts=["data/prepared/{dataset}/receipt.json"],

@@ -8,11 +8,16 @@ import csv
 import io
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from relatent.cli.job import Job, JobParser, run
 from relatent.config.density import DensityCell
 from relatent.errors import ConfigError, DataIntegrityError
 from relatent.ledger.files import write_bytes, write_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 COMMAND = "relatent.cli.train_density"
 HISTORY_COLUMNS = ("seed", "stage", "epoch", "learning_rate", "train_bound_nats")
@@ -21,7 +26,9 @@ HISTORY_COLUMNS = ("seed", "stage", "epoch", "learning_rate", "train_bound_nats"
 def main(argv: Sequence[str] | None = None) -> None:
     """Train, or take the finished work back from the scratch store, and write the receipt."""
     parser = JobParser("train_density", COMMAND, DensityCell, __doc__)
-    parser.input("images", help="train_images.npy of a prepared dataset")
+    parser.input_list(
+        "images", help="train_images.npy of a prepared dataset; with_validation: validation_images.npy too"
+    )
     parser.input_list("start", help="model.safetensors and optimiser.safetensors of the cell to go on from")
     parser.output("model", help="model.safetensors: every seed's parameters, as seed<seed>.<parameter>")
     parser.output("optimiser", help="optimiser.safetensors: every seed's Adam moments and step")
@@ -42,7 +49,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _train(job: Job[DensityCell]) -> None:
-    import numpy as np
     from safetensors.torch import load_file, save
 
     from relatent.training.density import train
@@ -52,12 +58,7 @@ def _train(job: Job[DensityCell]) -> None:
     settings = job.settings
     stages = schedule(settings.preset, settings.stages, settings.epochs)
     started_from = [load_file(path) for path in job.input_lists["start"]]
-    images = np.load(job.inputs["images"], mmap_mode="r")
-    if images.dtype != np.uint8 or images.ndim != 4:
-        raise DataIntegrityError(
-            f"{job.inputs['images']}: holds {images.dtype} of shape {images.shape}; prepared images are uint8 of "
-            "(n, channel, height, width). Prepare the dataset again."
-        )
+    images = _images(job)
     if settings.batch_size > len(images):
         raise ConfigError(
             f"--settings: batch_size is {settings.batch_size}, the training split has {len(images)} images"
@@ -74,7 +75,6 @@ def _train(job: Job[DensityCell]) -> None:
     )
     assert job.long_work is not None  # main asked for it
     label = f"train {job.cell}"
-    images = np.ascontiguousarray(images)
     starts = {seed: finished_state(seed, len(stages), *started_from) for seed in settings.seeds if started_from}
     states: dict[int, State] = {}
     if settings.device == "cuda":
@@ -89,6 +89,26 @@ def _train(job: Job[DensityCell]) -> None:
     write_bytes(job.outputs["model"], save(_named(states, "model")))
     write_bytes(job.outputs["optimiser"], save(_named(states, "optimiser")))
     write_text(job.outputs["history"], history_csv({seed: state.history for seed, state in states.items()}))
+
+
+def _images(job: Job[DensityCell]) -> "NDArray[np.uint8]":
+    """The images of all splits given, one after another: (n, channel, height, width)."""
+    import numpy as np
+
+    paths = job.input_lists["images"]
+    if len(paths) != 1 + job.settings.with_validation:
+        raise ConfigError(
+            f"--images names {len(paths)} files; give train_images.npy, and validation_images.npy if and only if "
+            "with_validation is set"
+        )
+    parts = [np.load(path) for path in paths]
+    for path, part in zip(paths, parts, strict=True):
+        if part.dtype != np.uint8 or part.ndim != 4:
+            raise DataIntegrityError(
+                f"{path}: holds {part.dtype} of shape {part.shape}; prepared images are uint8 of (n, channel, height, "
+                "width). Prepare the dataset again."
+            )
+    return np.concatenate(parts)
 
 
 def _named(states: Mapping, part: str) -> dict:

@@ -39,6 +39,7 @@ class DensityCell(Settings):
     seeds: list[int] = Field(min_length=1)
     threads: int = Field(1, ge=1)
     device: Literal["cpu", "cuda"] = "cpu"
+    with_validation: bool = Field(False, description="the validation split is trained on too")
     switched: bool = Field(False, description="goes on from another cell, for the length of the last stage")
 
 
@@ -119,6 +120,9 @@ class DensitySection(Settings):
     preset: PresetName = Field("paper", description="paper or code: specs of optimiser, order and initialisation")
     threads: int = Field(1, ge=1, description="torch's threads; bits depend on it")
     device: Literal["cpu", "cuda"] = Field("cpu", description="cuda trains all seeds of a cell at once")
+    with_validation: bool = Field(
+        False, description="train on the validation split too: MNIST's 60,000 of the paper's text; its code has 59,600"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "DensitySection":
@@ -165,5 +169,6 @@ class DensitySection(Settings):
             seeds=list(self.seeds),
             threads=self.threads,
             device=self.device,
+            with_validation=self.with_validation,
             switched=name.switch is not None,
         )
