@@ -115,6 +115,7 @@ class LiftedTrainer:
         self.x = torch.empty(*shape, flat_images.shape[1], device=device)
         self.noise = [torch.empty(BLOCK, len(seeds), run.k, run.batch_size, size, device=device) for size in latents]
         self.bounds = torch.empty(BLOCK, len(seeds), dtype=torch.float64, device=device)
+        self.places = torch.arange(BLOCK, device=device).unsqueeze(1)
         self.place = torch.zeros(1, dtype=torch.int64, device=device)  # of the step in its block
         self.rate = torch.zeros((), device=device)
         self.block = -1
@@ -196,7 +197,7 @@ class LiftedTrainer:
         for name, view in self.flat.gradient_views.items():
             view.copy_(gradient[name])
         self.adam.step(self.rate)
-        self.bounds.index_copy_(0, self.place, totals.unsqueeze(0))
+        self.bounds.copy_(torch.where(self.places == self.place, totals, self.bounds))
         self.place.add_(1)
 
     def _capture(self) -> None:
