@@ -1,7 +1,10 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
 from relatent.data.batches import Batches, epoch_order
+from relatent.data.streams import random_words, stream
 
 IMAGES = np.arange(50, dtype=np.uint8).reshape(50, 1)
 
@@ -40,3 +43,19 @@ def test_a_remainder_is_left_out():
 def test_a_batch_must_fit_the_set(batch_size):
     with pytest.raises(ValueError, match="must fit"):
         Batches(IMAGES, batch_size=batch_size, seed=0)
+
+
+@pytest.mark.parametrize("key", [(0, "order", 1), (7, "a", 2, 3), (123456789, "z")])
+def test_words_of_a_stream_are_those_of_a_generator_made_for_it(key):
+    """Setting one Philox to the key again and again gives the bits of a fresh one, whatever it did before."""
+    random_words(5, 1, "something else")
+    np.testing.assert_array_equal(random_words(9, *key), stream(*key).bit_generator.random_raw(9))
+    np.testing.assert_array_equal(random_words(9, *key), stream(*key).bit_generator.random_raw(9))
+
+
+def test_threads_do_not_share_a_generator():
+    """Two threads that draw at the same time would mix their streams."""
+    with ThreadPoolExecutor(4) as pool:
+        drawn = list(pool.map(lambda step: random_words(10_000, 0, "x", step), range(40)))
+    for step, words in enumerate(drawn):
+        np.testing.assert_array_equal(words, random_words(10_000, 0, "x", step))

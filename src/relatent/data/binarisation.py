@@ -16,9 +16,9 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from relatent.data.streams import stream
+from relatent.data.streams import random_words
 
-BITS = 24  # of a uniform number; 255 * 2**24 still fits 32 bits, so the comparison is exact in integers
+BITS = 24  # of a uniform number; 255 times it still fits 32 bits, so the comparison is exact in integers
 
 # The one seed behind every published test binarisation, whatever the seeds of the runs: the released code's seed.
 TEST_SEED = 123  # yburda/iwae, iwae_eval.py
@@ -38,7 +38,7 @@ def dynamic(grey: NDArray[np.uint8], seed: int, step: int) -> NDArray[np.uint8]:
     Returns:
         uint8 of the same shape, 0 or 1.
     """
-    return _below_mean(grey, _uniform_words(stream(seed, "dynamic binarisation", step), grey.size))
+    return _below_mean(grey, _uniform_words(grey.size, seed, "dynamic binarisation", step))
 
 
 def static(grey: NDArray[np.uint8], seed: int, first_image: int = 0) -> NDArray[np.uint8]:
@@ -85,24 +85,26 @@ def _per_image(grey: NDArray[np.uint8], seed: int, purpose: str, first_image: in
     _refuse_all_but_bytes(grey)
     binary = np.empty(grey.shape, np.uint8)
     for offset, image in enumerate(grey):
-        binary[offset] = _below_mean(image, _uniform_words(stream(seed, purpose, first_image + offset), image.size))
+        binary[offset] = _below_mean(image, _uniform_words(image.size, seed, purpose, first_image + offset))
     return binary
 
 
-def _uniform_words(rng: np.random.Generator, count: int) -> NDArray[np.uint32]:
+def _uniform_words(count: int, seed: int, purpose: str, counter: int) -> NDArray[np.uint32]:
     """`count` uniform 32-bit words; read from 64-bit words as little-endian pairs, on any machine."""
-    words = rng.bit_generator.random_raw((count + 1) // 2)
+    words = random_words((count + 1) // 2, seed, purpose, counter)
     return words.astype("<u8", copy=False).view("<u4")[:count]
 
 
 def _below_mean(grey: NDArray[np.uint8], words: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    """1 where u < grey/255, with u the top 24 bits of a word; exact, because 255 u and 2**24 grey fit 32 bits."""
+    """1 where u < grey/255, with u the top 24 bits of a word; exact, in integers that fit 32 bits. Uses `words` up.
+
+    With U = 2**24 u, U / 2**24 < grey / 255 says 255 U < 2**24 grey, and that floor(255 U / 2**24) < grey.
+    """
     _refuse_all_but_bytes(grey)
-    uniform = words >> np.uint32(32 - BITS)
-    uniform *= np.uint32(255)
-    mean = grey.astype(np.uint32)
-    mean <<= np.uint32(BITS)
-    return (uniform.reshape(grey.shape) < mean).view(np.uint8)
+    words >>= np.uint32(32 - BITS)
+    words *= np.uint32(255)
+    words >>= np.uint32(BITS)
+    return (words.astype(np.uint8).reshape(grey.shape) < grey).view(np.uint8)
 
 
 def _refuse_all_but_bytes(grey: NDArray[np.uint8]) -> None:
