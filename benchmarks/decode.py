@@ -1,10 +1,10 @@
 """Decoding JPEGs to small squares: images per second and mean error of our recipe, of peers, and of what limits them.
 
-`python benchmarks/decode.py` takes a minute or two. One-process figures are processor time, all sides interleaved in one
-run, the best of many rounds, so that the ratios hold on a loaded machine; the gain of a second worker process is wall
-time, and needs two free cores. Pictures are pieces of scikit-learn's two photographs, 256×256 and 375×500, encoded to
-about the sizes of LSUN's and ImageNet's files. The error is the mean absolute difference, in grey levels, to decoding
-whole and Pillow's bicubic filter.
+`python benchmarks/decode.py` takes a minute or two. One-process figures are processor time, all sides interleaved in
+one run, the best of many rounds, so that the ratios hold on a loaded machine; the gain of a second worker process is
+wall time, and needs two free cores. Pictures are pieces of scikit-learn's two photographs, 256×256 and 375×500, encoded
+to about the sizes of LSUN's and ImageNet's files. The error is the mean absolute difference, in grey levels, to
+decoding whole and Pillow's bicubic filter.
 """
 
 import argparse

@@ -58,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         if labels is not None:
             counts = label_histogram(labels, len(manifest["classes"]))
             metrics[f"labels_{split}"] = metric(counts, "count", classes=manifest["classes"])
+            metrics[f"smallest_class_{split}"] = metric(min(counts), "count")
+            metrics[f"largest_class_{split}"] = metric(max(counts), "count")
             metrics[f"inconsistent_labels_{split}"] = metric(inconsistent_labels(digests[split], labels), "count")
         if "unreadable" in entry:
             metrics[f"unreadable_{split}"] = metric(len(entry["unreadable"]), "count")
