@@ -23,7 +23,7 @@ def chain(length: int) -> np.ndarray:
     return pack_bits([np.tril(np.ones((length, 128), dtype=bool), -1)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(**CASES)
 def test_clusters_do_not_depend_on_the_order_of_the_images(seed, n, radius):
     """Centres are ranked by what the codes are, so shuffled images fall into the same clusters."""
@@ -34,7 +34,7 @@ def test_clusters_do_not_depend_on_the_order_of_the_images(seed, n, radius):
     assert (together == (shuffled[:, None] == shuffled[None, :])).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(**CASES)
 def test_a_cluster_is_a_star(seed, n, radius):
     """All of a cluster lie within the radius of one of them, so at most twice that apart; its lowest index is kept."""
@@ -47,7 +47,7 @@ def test_a_cluster_is_a_star(seed, n, radius):
         assert (apart <= radius).all(axis=1).any()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(**CASES)
 def test_images_with_equal_codes_are_never_parted(seed, n, radius):
     codes = crowded_codes(seed, n)

@@ -61,6 +61,9 @@ def test_copies_are_left_out_and_leaks_counted(prepared):
     assert kept.dtype == np.int64 and (np.diff(kept) > 0).all()
     assert codes.shape == (210, 2) and codes.dtype == np.uint64
     assert not set(range(200, 210)) & set(kept.tolist())
+    rows = [tuple(map(int, line.split(","))) for line in output("out", "clusters").read_text().splitlines()[1:]]
+    assert {(20 + i, 20 + i, 1) for i in range(10)} | {(200 + i, 20 + i, 0) for i in range(10)} <= set(rows)
+    assert {index for index, _, is_kept in rows if not is_kept} == set(range(210)) - set(kept.tolist())
     metrics = json.loads(output("out", "metrics").read_text())
     assert metrics["n_duplicates"]["value"] == 210 - len(kept)
     assert metrics["n_leaked"]["value"] >= 5 and metrics["leak_recall"]["n_pairs"] >= 5

@@ -87,7 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     for name, array in (("codes", codes), ("kept", found.kept.astype(np.int64))):
         with atomic_path(job.outputs[name]) as path:
             np.save(path, array)
-    rows = ((i, low, int(i == low)) for i, low in enumerate(found.lowest.tolist()))
+    several = np.flatnonzero(np.bincount(found.lowest, minlength=len(train))[found.lowest] > 1)  # the others are kept
+    rows = ((i, low, int(i == low)) for i, low in zip(several.tolist(), found.lowest[several].tolist(), strict=True))
     write_csv(job.outputs["clusters"], ("index", "cluster", "kept"), rows)
     write_recall(job.outputs["recall"], planted, s.radius)
     ablation = [by_radius(one, planted, copies) for one in by.values()]

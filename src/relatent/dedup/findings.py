@@ -159,12 +159,16 @@ def pixel_copies(
 ) -> PixelCopies | None:
     """A full scan by pixels, the reference for the recall of the codes; None for sets too large to scan.
 
+    The codes' own recall cannot be had from planted copies alone: what a set really holds twice differs by more than
+    a shift or JPEG.
+
     Each held-out image is compared with all train images at half the side; the likest is judged at full size. Flat
     images correlate with nothing and are left out.
     """
-    small, others = _thumbnails(held_out), _thumbnails(train)
-    if not len(small) or len(small) * len(others) * small.shape[1] > MOST_PRODUCTS:
+    _, channels, height, width = train.shape
+    if not 0 < len(held_out) * len(train) * channels * (height // 2) * (width // 2) <= MOST_PRODUCTS:
         return None
+    small, others = _thumbnails(held_out), _thumbnails(train)
     likest = np.zeros(len(small), dtype=np.int64)
     likeness = np.full(len(small), -1.0, dtype=np.float32)
     for start in range(0, len(others), 4096):
@@ -192,7 +196,7 @@ def _thumbnails(images: np.ndarray, block: int = 4096) -> np.ndarray:
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
         flat = length < FLAT * vectors.shape[1] ** 0.5
         parts.append(np.where(flat, 0, vectors / np.where(flat, 1, length)))
-    return np.concatenate(parts) if parts else np.empty((0, channels * (height // 2) * (width // 2)), dtype=np.float32)
+    return np.concatenate(parts)
 
 
 FLAT = 2.0
