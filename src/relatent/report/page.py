@@ -14,12 +14,13 @@ from relatent.config.report import PageSettings
 from relatent.errors import DataIntegrityError, MissingDataError
 from relatent.ledger.files import read_json
 from relatent.ledger.lineage import ReceiptBook
-from relatent.report.catalogue import TABLES
+from relatent.report.catalogue import AGREEMENT, TABLES, table_spec
 from relatent.report.cells import VERDICTS, read_cells
 from relatent.report.costs import phase_costs
 from relatent.report.figure_catalogue import FIGURES
 from relatent.report.lineage import Link, anchor_of, links_behind
-from relatent.report.render import STYLE
+from relatent.report.orderings import COLUMN as ORDERING
+from relatent.report.render import STYLE, words
 from relatent.report.words import made_with
 
 PHASES = (
@@ -126,18 +127,18 @@ def report_figures(folder: Path) -> list[ReportFigure]:
         if path.exists() and receipt.exists():
             settings = PageSettings.model_validate(read_json(receipt)["settings"])
             data = base64.b64encode(path.read_bytes()).decode()
-            caption = f"{spec.caption}. {made_with(settings)}."
+            caption = f"{spec.caption}. Made with: {made_with(settings)}."
             found.append(ReportFigure(name, spec.title, caption, f"data:image/png;base64,{data}", receipt.as_posix()))
     return found
 
 
 def verdict_counts(folder: Path) -> Mapping[str, int]:
-    """How many cells have each verdict, over all tables, where the paper prints a number."""
+    """How many cells have each verdict, over all tables, where the paper prints a number; orderings are findings."""
     counts: Counter[str] = Counter(
         cell.verdict
         for path in sorted((folder / "tables").glob("*.csv"))
         for cell in read_cells(path)
-        if cell.paper is not None
+        if cell.paper is not None and cell.column != ORDERING
     )
     return {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]}
 
@@ -146,17 +147,19 @@ def findings(folder: Path) -> list[str]:
     """Plain sentences: orderings that were tested, agreement with exact values, the probe's paired differences."""
     sentences = []
     for path in sorted((folder / "tables").glob("*.csv")):
-        cells = [cell for cell in read_cells(path) if cell.column == "paired difference" and cell.ours is not None]
+        measured = [cell for cell in read_cells(path) if cell.ours is not None]
+        title = table_spec(path.stem).title
+        cells = [cell for cell in measured if cell.column == ORDERING]
         if cells:
             words = {"reproduced": "hold", "inconclusive": "are undecided", "worse": "are reversed"}
             counts: Counter[str] = Counter(cell.verdict for cell in cells)
             parts = [f"{counts[verdict]} {word}" for verdict, word in words.items() if counts[verdict]]
-            sentences.append(f"{path.stem}: of {len(cells)} orderings the paper argues, {', '.join(parts)}.")
-        exact = [cell for cell in read_cells(path) if cell.column == "L_5000 − exact" and cell.ours is not None]
+            sentences.append(f"{title}: of {len(cells)} orderings the paper argues, {', '.join(parts)}.")
+        exact = [cell for cell in measured if cell.column == AGREEMENT]
         if exact:
             agree = sum(cell.verdict == "reproduced" for cell in exact)
             sentences.append(
-                f"{path.stem}: L_5000 agrees with the exact log p(x), within three standard errors and its first-order "
+                f"{title}: L_5000 agrees with the exact log p(x), within three standard errors and its first-order "
                 f"bias, on {agree} of {len(exact)} models."
             )
     for path in sorted((folder / "probe").glob("*/comparisons/comparisons.json")):
@@ -188,6 +191,7 @@ def _template() -> Any:
     )
     environment.filters["duration"] = duration
     environment.filters["pretty"] = lambda value: json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
+    environment.filters["words"] = words
     environment.filters["anchor"] = anchor_of
     return environment.get_template("report.html.j2")
 

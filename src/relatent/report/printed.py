@@ -90,6 +90,10 @@ def _main_table(name: str, spec: TableSpec, cells: Sequence[TableCell], facts: s
     return PrintedTable(name, spec.title, caption, spec.stub, heads, groups, (*spec.notes, *_legend(cells)))
 
 
+# How the verdict on an ordering reads: what is compared with the paper is a direction, not a value.
+ORDERING_WORDS = {"reproduced": "holds", "inconclusive": "undecided", "worse": "reversed"}
+
+
 def _orderings_table(name: str, cells: Sequence[TableCell]) -> PrintedTable:
     def row(cell: TableCell) -> tuple[PrintedCell, ...]:
         whole = _printed([cell], PrintedColumn("", (ORDERING_COLUMN,)))
@@ -97,14 +101,16 @@ def _orderings_table(name: str, cells: Sequence[TableCell]) -> PrintedTable:
         difference = replace(whole, interval="", beside="")
         if cell.ours is None:
             return difference, PrintedCell(), PrintedCell(ours=paper, plain=True), PrintedCell()
-        return difference, *(PrintedCell(ours=text, plain=True) for text in (whole.interval, paper, cell.verdict))
+        words = (whole.interval, paper, ORDERING_WORDS[cell.verdict])
+        return difference, *(PrintedCell(ours=text, plain=True) for text in words)
 
     return PrintedTable(
         name=f"{name}_orderings",
         title="Orderings the paper argues",
         caption="Paired difference of NLL on the same test images, negative where the paper's ordering holds, with a "
         f"95 % interval over {_one_of(cell.interval for cell in cells)}; the paper's difference is of its printed "
-        "values. Verdicts after Holm's adjustment at 5 %, whether or not the values themselves are comparable.",
+        "values. Verdicts (in the CSV: reproduced, inconclusive, worse) after Holm's adjustment at 5 %, whether or not "
+        "the values themselves are comparable.",
         stub="ordering",
         heads=(("", "difference (nats)"), ("", "95 % interval"), ("", "paper"), ("", "verdict")),
         groups=(("", tuple((cell.row, row(cell)) for cell in cells)),),
@@ -117,9 +123,9 @@ def _printed(cells: Sequence[TableCell], column: PrintedColumn) -> PrintedCell:
     if not cells:
         return PrintedCell()
     papers = [cell for cell in cells if cell.paper is not None]
-    paper = "+".join(number(cell.paper, cell.unit, None) for cell in papers if cell.paper is not None)
+    paper = "+".join(as_the_paper(cell.paper, cell.unit) for cell in papers if cell.paper is not None)
     if len(papers) == 1 and papers[0].paper_spread is not None:
-        paper += f" ± {number(papers[0].paper_spread, papers[0].unit, None)}"
+        paper += f" ± {as_the_paper(papers[0].paper_spread, papers[0].unit)}"
     if any(cell.paper_sureness == "unconfirmed" for cell in papers):
         paper += " (unconfirmed)"
     verdict = cells[0].verdict if len({cell.verdict for cell in cells}) == 1 else " / ".join(c.verdict for c in cells)
@@ -140,12 +146,16 @@ def _printed(cells: Sequence[TableCell], column: PrintedColumn) -> PrintedCell:
     )
 
 
+def as_the_paper(value: float, unit: str) -> str:
+    """A number of a paper: a percentage has the second decimal that it was given, as 22.48 %."""
+    needs_two = unit == "fraction" and abs(100 * value - round(100 * value, 1)) > 1e-9
+    return number(value, unit, 2 if needs_two else None)
+
+
 def number(value: float, unit: str, decimals: int | None) -> str:
     """A value as printed: percent for fractions, two decimals for nats, whole units where they are whole."""
     if unit in ("fraction", "share"):
         value, default, end = 100 * value, 1, " %"
-        if abs(value - round(value, 2)) < 1e-9 < abs(value - round(value, 1)):
-            default = 2  # as the paper prints 22.48 %
     elif unit in ("count", "units"):
         default, end = (0 if value == int(value) else 1), ""
     elif unit == "thousandths":

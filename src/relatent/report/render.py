@@ -124,7 +124,7 @@ def _html_table(table: PrintedTable, folder: Path) -> str:
     groups = [group for group, _ in table.heads]
     lines = [
         f'<section class="table" id="{table.name}">',
-        f"<h3>{_words(table.title)}</h3>",
+        f"<h3>{words(table.title)}</h3>",
         '<div class="scroll"><table>',
         "<thead>",
     ]
@@ -134,7 +134,7 @@ def _html_table(table: PrintedTable, folder: Path) -> str:
             for group in dict.fromkeys(groups)
         )
         lines.append(f"<tr><th></th>{spans}</tr>")
-    heads = "".join(f'<th scope="col">{_words(heading)}</th>' for _, heading in table.heads)
+    heads = "".join(f'<th scope="col">{words(heading)}</th>' for _, heading in table.heads)
     lines += [f'<tr><th scope="col">{_esc(table.stub)}</th>{heads}</tr>', "</thead>"]
     for group, rows in table.groups:
         lines.append("<tbody>")
@@ -144,10 +144,10 @@ def _html_table(table: PrintedTable, folder: Path) -> str:
             )
         for label, cells in rows:
             body = "".join(_html_cell(cell, folder) for cell in cells)
-            lines.append(f'<tr><th scope="row">{_words(label)}</th>{body}</tr>')
+            lines.append(f'<tr><th scope="row">{words(label)}</th>{body}</tr>')
         lines.append("</tbody>")
-    lines += ["</table></div>", f'<p class="note">{_words(table.caption)}</p>']
-    lines += [*(f'<p class="note">{_words(note)}</p>' for note in table.notes), "</section>"]
+    lines += ["</table></div>", f'<p class="note">{words(table.caption)}</p>']
+    lines += [*(f'<p class="note">{words(note)}</p>' for note in table.notes), "</section>"]
     return "\n".join(lines)
 
 
@@ -168,7 +168,7 @@ def _esc(text: str) -> str:
     return html.escape(text, quote=True)
 
 
-def _words(text: str) -> str:
+def words(text: str) -> str:
     """Escaped, with L_5000 as a mathematician writes it."""
     return re.sub(r"\b([A-Z])_(\w+)", r"\1<sub>\2</sub>", _esc(text))
 

@@ -253,8 +253,8 @@ def draw_probe_rows(inputs: Inputs, settings: PageSettings) -> Drawing:
                 markerfacecolor=colour if dear else "white",
                 capsize=2,
             )
-            labels = document[metric].get("labels_per_class")
-            title = f"{labels} labels per class" if labels and metric == "accuracy_few" else title
+            labels = document[metric].get("n_labels")
+            title = f"{labels} labels in all" if labels and metric == "accuracy_few" else title
             rows.append({"row": name, "labels": title, "accuracy": value, "low": low, "high": high})
         axis.set_title(title, loc="left")
         axis.set_xlabel("accuracy (%)")
