@@ -3,7 +3,8 @@
 `python benchmarks/iwae_nll.py` takes about two minutes on a quiet core: one thread, processor time, all sides
 interleaved in one run, the best of many rounds, so that the ratios hold on a loaded machine. Ours is all that
 `evaluate_nll` does for an image: noise, encoder, weights, the summary with its error, ESS and Pareto shape; once with
-one model and once with three that share the noise, as the seeds of a cell do. Peers:
+one model and once with three that share the noise, as the seeds of a cell do. The mode bfloat16 has a column of its
+own; how far it moves L_5000 on trained nets stands in evaluation/fast_weights.py. Peers:
 
 - pythae's `get_nll` with the paper's nets (`pip install -c constraints.txt pythae`; left out where it is missing), with
   the better of its batch sizes 100 (its default) and 1,000;
@@ -24,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from relatent.data.streams import stream
+from relatent.evaluation.fast_weights import Precision
 from relatent.evaluation.nll import ImageScorer, Scored, one_blas_thread
 from relatent.models.density import DensityModel
 from relatent.training.runtime import configure_torch
@@ -43,10 +45,10 @@ def image(pixels: int) -> np.ndarray:
     return (np.random.default_rng(0).random(pixels) < 0.13).astype(np.uint8)
 
 
-def ours(pixels: int, layers: int, models: int) -> Callable[[], object]:
+def ours(pixels: int, layers: int, models: int, precision: Precision = "float32") -> Callable[[], object]:
     """One image under so many models."""
     scored = [Scored(model, model.latents) for model in (model_of(pixels, layers, seed) for seed in range(models))]
-    scorer, x = ImageScorer(scored, K, 0, "benchmark"), image(pixels)
+    scorer, x = ImageScorer(scored, K, 0, "benchmark", precision), image(pixels)
     return lambda: scorer.score(x, 0)
 
 
@@ -171,11 +173,13 @@ def main() -> None:
     configure_torch(threads=1)
     print(
         "| pixels | layers | ours, ms | ours, each of 3 | pythae | usual loop | limit "
-        "| best peer / ours | limit / ours | limit / ours of 3 |\n|---|---|---|---|---|---|---|---|---|---|"
+        "| best peer / ours | limit / ours | limit / ours of 3 | ours bfloat16, ms |"
+        "\n|---|---|---|---|---|---|---|---|---|---|---|"
     )
     for pixels in options.pixels:
         for layers in (1, 2):
             steps = {"ours": ours(pixels, layers, 1), "three": ours(pixels, layers, 3)}
+            steps["bfloat16"] = ours(pixels, layers, 1, "bfloat16")
             for block in (250, 500, 1000):
                 steps[f"limit numpy {block}"] = numpy_products(pixels, layers, block)
                 steps[f"limit torch {block}"] = torch_products(pixels, layers, block)
@@ -191,7 +195,17 @@ def main() -> None:
             pythae_ms = min((value for name, value in times.items() if name.startswith("pythae")), default=math.nan)
             peer = np.nanmin([pythae_ms, times.get("usual", math.nan)]) if layers == 1 else math.nan
             mine, each = times["ours"], times["three"] / 3
-            row = [mine, each, pythae_ms, times.get("usual", math.nan), limit, peer / mine, limit / mine, limit / each]
+            row = [
+                mine,
+                each,
+                pythae_ms,
+                times.get("usual", math.nan),
+                limit,
+                peer / mine,
+                limit / mine,
+                limit / each,
+                times["bfloat16"],
+            ]
             shown = ["" if math.isnan(value) else f"{value:.3g}" for value in row]
             print(f"| {pixels} | {layers} | {' | '.join(shown)} |", flush=True)
 

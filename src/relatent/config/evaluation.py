@@ -31,6 +31,9 @@ class EvaluationValues(Settings):
         default=None, ge=2, description="training images that the variance of an active unit is taken over; null: all"
     )
     activity_samples: int = Field(default=50, ge=2, description="draws of z1 per image for the active units of layer 2")
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="of the products; bfloat16 is faster, and named beside every number"
+    )
     threads: int = Field(default=1, ge=1, le=256, description="images worked on side by side; no trace in the numbers")
 
 

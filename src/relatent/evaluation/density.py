@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from relatent.data.binarisation import TEST_SEED, binarisation_id, static, test_binarisation
 from relatent.evaluation import nll
 from relatent.evaluation.active_units import THRESHOLD, Activity, active_count, activity, kept_units, without_units
+from relatent.evaluation.fast_weights import Precision
 from relatent.evaluation.importance import PARETO_UNTRUSTED
 from relatent.models.density import DensityModel
 
@@ -32,6 +33,7 @@ class Effort:
         activity_images: training images that A_u is measured on; None for all.
         activity_samples: draws of z1 per image, for A_u of layer 2.
         threads: images side by side.
+        precision: of the products; bfloat16 is a mode of its own, named beside every number.
     """
 
     k: int
@@ -42,6 +44,7 @@ class Effort:
     activity_images: int | None
     activity_samples: int
     threads: int
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ def evaluate_density(
             effort.seed,
             purpose,
             effort.threads,
+            effort.precision,
             done.get(name),
             lambda results: keep(name, results),
             advance,
@@ -101,6 +105,7 @@ def evaluate_density(
     whole = [nll.Scored(models[seed], latents, None, f"seed {seed}") for seed in seeds]
     test = part("test", whole, x_test, "test posterior noise")
     metrics = _bound_metrics(test, effort.k)
+    metrics["nll_nats"]["precision"] = effort.precision
     metrics["nll_nats"]["binarisation"] = binarisation_id(x_test)
     metrics["nll_nats"]["binarisation_seed"] = TEST_SEED
     per_image: Arrays = {"seed": np.array(seeds, dtype=np.float64), **_per_image(test, "")}

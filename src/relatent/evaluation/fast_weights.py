@@ -12,17 +12,23 @@ nothing (specs/iwae.md, section 12):
   -log p(x|z) = sum log(1 + exp(u)), and eight factors share a logarithm.
 
 Images are never mixed, so a number does not depend on the batch or the block of images it was computed in.
+
+The mode bfloat16 rounds the factors of the products, and nothing else, to 8 bits. On trained nets it moved L_5000 by
+less than 0.001 nat on average (0.02 for a single image): digits at 20 epochs, one and two layers, and MNIST at 4.
 """
 
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from relatent.models.density import DensityModel, GaussianNet
 
 Array = NDArray[np.floating]
+Precision = Literal["float32", "bfloat16", "float64"]
 
 BLOCK = 625  # samples: enough to read the weights seldom, few enough for the cache; a part of 5,000
 FACTORS = 8  # per logarithm: their product overflows float32 only if eight pixels are missed by 88 nats together
@@ -34,14 +40,14 @@ class Encoded:
 
     Args:
         first: (units, latent_1 + 1), first layers over z1 with this image's sd and mean inside; the last column is
-            their bias.
-        signed: (pixels, hidden + 1), the last layer with the sign 1 - 2x of each pixel.
+            their bias. As `_product` takes it.
+        signed: (pixels, hidden + 1), the last layer with the sign 1 - 2x of each pixel. As `_product` takes it.
         mean, sd: (latent_1, 1), of q(z1|x).
         log_sd_sum: sum of log sd.
     """
 
-    first: Array
-    signed: Array
+    first: Any
+    signed: Any
     mean: Array
     sd: Array
     log_sd_sum: float
@@ -54,23 +60,24 @@ class FastWeights:
 
     Args:
         model: a one- or two-layer model.
-        dtype: float32 for results, float64 to check them.
+        precision: float32 for results, float64 to check them, bfloat16 for speed: a mode of its own, to be named.
         block: samples per block.
     """
 
-    def __init__(self, model: DensityModel, dtype: type = np.float32, block: int = BLOCK) -> None:
-        self.layers, self.dtype = model.layers, dtype
+    def __init__(self, model: DensityModel, precision: Precision = "float32", block: int = BLOCK) -> None:
+        dtype: Any = np.float64 if precision == "float64" else np.float32
+        self.layers, self.precision, self.dtype = model.layers, precision, dtype
         self.latents = model.latents
         decoder = model.p_x_given_z1
         self.first = _with_bias(decoder.hidden1, dtype)
-        self.second = _with_bias(decoder.hidden2, dtype)
+        self.second = self._factor(_with_bias(decoder.hidden2, dtype))
         self.logits = _with_bias(decoder.logits, dtype)
-        self.hidden = len(self.second)
+        self.hidden = len(decoder.hidden2.weight)
         if self.layers == 2:
-            self.q_z2 = _Gaussian(model.q_z2_given_z1, dtype)
-            self.p_z1 = _Gaussian(model.p_z1_given_z2, dtype)
+            self.q_z2 = _Gaussian(model.q_z2_given_z1, self)
+            self.p_z1 = _Gaussian(model.p_z1_given_z2, self)
             # Both nets over z1 begin with a product by z1: one product serves them.
-            self.first = np.concatenate([self.first, self.q_z2.first])
+            self.first = np.concatenate([self.first, _with_bias(model.q_z2_given_z1.hidden1, dtype)])
         self.block = block
         self._buffers: dict[tuple[str, int], Array] = {}
 
@@ -85,8 +92,10 @@ class FastWeights:
         first = np.empty_like(self.first)
         np.multiply(self.first[:, :-1], sd, out=first[:, :-1])
         first[:, -1] = self.first[:, -1] + self.first[:, :-1] @ mean
-        signed = self.logits * (1 - 2 * x.astype(self.dtype))[:, None]
-        return Encoded(first, signed, mean[:, None], sd[:, None], float(np.log(sd.astype(np.float64)).sum()))
+        sign = np.where(x == 1, -1, 1).astype(self.dtype)
+        log_sd_sum = float(np.log(sd.astype(np.float64)).sum())
+        signed = self._factor(self.logits * sign[:, None])
+        return Encoded(self._factor(first), signed, mean[:, None], sd[:, None], log_sd_sum)
 
     def log_weights(self, image: Encoded, noise: tuple[Array, ...]) -> Array:
         """log p(x|z) + log p(z) - log q(z|x) of each sample, (k,) in nats.
@@ -107,7 +116,7 @@ class FastWeights:
         noise1 = self._ones_below("noise1", self.latents[0], k)
         noise1[:-1] = noise[0]
         outputs = self._buffer("first", len(image.first), k)
-        np.matmul(image.first, noise1, out=outputs)
+        self._product(image.first, noise1, outputs)
         hidden1 = self._ones_below("hidden1", self.hidden, k)
         np.tanh(outputs[: self.hidden], out=hidden1[:-1])
         hidden2 = self._layer("hidden2", self.second, hidden1)
@@ -141,10 +150,21 @@ class FastWeights:
         log_w -= self._half_squares(z1)
         return log_w
 
-    def _minus_log_pixels(self, signed: Array, hidden: Array) -> Array:
+    def _factor(self, weights: Array) -> Any:
+        """Weights as the left factor of `_product`."""
+        return torch.from_numpy(weights).bfloat16() if self.precision == "bfloat16" else weights
+
+    def _product(self, weights: Any, inputs: Array, out: Array) -> None:
+        """out = weights @ inputs."""
+        if self.precision == "bfloat16":
+            torch.from_numpy(out).copy_(torch.mm(weights, torch.from_numpy(inputs).bfloat16()))
+        else:
+            np.matmul(weights, inputs, out=out)
+
+    def _minus_log_pixels(self, signed: Any, hidden: Array) -> Array:
         """Sum over pixels of log(1 + exp(u)), u = signed @ hidden."""
         u = self._buffer("u", len(signed), hidden.shape[1])
-        np.matmul(signed, hidden, out=u)
+        self._product(signed, hidden, u)
         with np.errstate(over="ignore"):
             np.exp(u, out=u)
             u += 1
@@ -156,7 +176,7 @@ class FastWeights:
         np.log(factors, out=factors)
         total = _sum(factors)
         if np.isinf(total).any():  # rare: take the form that cannot overflow
-            np.matmul(signed, hidden, out=u)
+            self._product(signed, hidden, u)
             total = _sum(np.maximum(u, 0) + np.log1p(np.exp(-np.abs(u))))
         return total
 
@@ -164,14 +184,14 @@ class FastWeights:
         """Mean and log sd, each (latent, k)."""
         hidden2 = self._layer(net.name + " hidden2", net.second, hidden1)
         heads = self._buffer(net.name + " heads", len(net.heads), hidden1.shape[1])
-        np.matmul(net.heads, hidden2, out=heads)
+        self._product(net.heads, hidden2, heads)
         half = len(heads) // 2
         return heads[:half], heads[half:]
 
-    def _layer(self, name: str, weights: Array, inputs: Array) -> Array:
+    def _layer(self, name: str, weights: Any, inputs: Array) -> Array:
         """tanh(weights @ inputs) over a row of ones."""
         out = self._ones_below(name, len(weights), inputs.shape[1])
-        np.matmul(weights, inputs, out=out[:-1])
+        self._product(weights, inputs, out[:-1])
         np.tanh(out[:-1], out=out[:-1])
         return out
 
@@ -199,10 +219,13 @@ class FastWeights:
 class _Gaussian:
     """The weights of a GaussianNet, biases inside: first, second, and the two heads as one product."""
 
-    def __init__(self, net: GaussianNet, dtype: type) -> None:
+    def __init__(self, net: GaussianNet, owner: FastWeights) -> None:
         self.name = str(id(self))
-        self.first, self.second = _with_bias(net.hidden1, dtype), _with_bias(net.hidden2, dtype)
-        self.heads = np.concatenate([_with_bias(net.mean, dtype), _with_bias(net.log_sd, dtype)])
+        first, second, mean, log_sd = (
+            _with_bias(layer, owner.dtype) for layer in (net.hidden1, net.hidden2, net.mean, net.log_sd)
+        )
+        self.first, self.second = owner._factor(first), owner._factor(second)
+        self.heads = owner._factor(np.concatenate([mean, log_sd]))
 
 
 def _with_bias(layer: nn.Linear, dtype: type) -> Array:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from relatent.errors import TrainingError
-from relatent.evaluation.fast_weights import Encoded, FastWeights
+from relatent.evaluation.fast_weights import Encoded, FastWeights, Precision
 from relatent.evaluation.importance import LogWeights
 from relatent.evaluation.noise import ImageNoise
 from relatent.models.density import DensityModel
@@ -49,11 +49,13 @@ class Scored:
 class ImageScorer:
     """L_k and its diagnostics of one image after another, under models that see the same noise."""
 
-    def __init__(self, models: Sequence[Scored], k: int, seed: int, purpose: str, dtype: type = np.float32) -> None:
+    def __init__(
+        self, models: Sequence[Scored], k: int, seed: int, purpose: str, precision: Precision = "float32"
+    ) -> None:
         if len({scored.latents for scored in models}) != 1:
             raise ValueError("models that share noise must have latents of the same sizes")
         self.models, self.k, self.seed, self.purpose = models, k, seed, purpose
-        self.fast = [FastWeights(scored.model, dtype) for scored in models]
+        self.fast = [FastWeights(scored.model, precision) for scored in models]
 
     def score(self, x: NDArray[np.uint8], image: int) -> NDArray[np.float64]:
         """(quantities, models) of one image.
@@ -101,6 +103,7 @@ def evaluate(
     seed: int,
     purpose: str,
     threads: int = 1,
+    precision: Precision = "float32",
     done: Mapping[str, NDArray[np.float64]] | None = None,
     keep: Callable[[Results], None] = lambda _: None,
     advance: Callable[[int], None] = lambda _: None,
@@ -114,6 +117,7 @@ def evaluate(
         seed: of the noise.
         purpose: of the noise; one for each split.
         threads: images worked on side by side; leaves no trace in the numbers.
+        precision: of the products.
         done: what an interrupted evaluation had handed to `keep`.
         keep: called now and then with the results of the images so far.
         advance: called with the number of images just done.
@@ -132,7 +136,7 @@ def evaluate(
             )
     parts = [np.stack([done[name] for name in QUANTITIES])] if done else []
     first = parts[0].shape[-1] if parts else 0
-    scorers = [ImageScorer(models, k, seed, purpose) for _ in range(threads)]
+    scorers = [ImageScorer(models, k, seed, purpose, precision) for _ in range(threads)]
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
         for start in range(first, len(x), IMAGES_AT_ONCE):
             images = range(start, min(start + IMAGES_AT_ONCE, len(x)))
