@@ -30,6 +30,20 @@ def probe_options(wildcards):
     return f"--validation-labels {paths[0]}" if paths else ""
 
 
+PICTURED = [cell.split("/", 1) for cell in STUDY.probe.pictures]
+
+
+def picture_options(wildcards):
+    """Options for a validation split, which not every dataset has."""
+    return " ".join(
+        f"--{Path(path).stem.replace('_', '-')} {path}"
+        for path in [
+            *feature_validation_images(wildcards),
+            *probe_validation_labels(wildcards),
+        ]
+    )
+
+
 def compare_settings(wildcards):
     return settings_json(STUDY.probe.compare_settings_of(wildcards.target))
 

@@ -79,6 +79,47 @@ rule rival:
         " --predictions {output.predictions} --receipt {output.receipt} > {log} 2>&1"
 
 
+rule probe_pictures:
+    input:
+        train="results/{study}/features/{target}/{row}/train.npy",
+        test="results/{study}/features/{target}/{row}/test.npy",
+        train_images="data/prepared/{target}/train_images.npy",
+        validation_images=feature_validation_images,
+        test_images="data/prepared/{target}/test_images.npy",
+        train_labels="data/prepared/{target}/train_labels.npy",
+        validation_labels=probe_validation_labels,
+        test_labels="data/prepared/{target}/test_labels.npy",
+        receipts=[
+            "results/{study}/features/{target}/{row}/receipt.json",
+            "data/prepared/{target}/receipt.json",
+        ],
+    output:
+        pictures="results/{study}/probe/{target}/{row}/pictures.npz",
+        receipt="results/{study}/probe/{target}/{row}/pictures.receipt.json",
+    log:
+        "logs/{study}/probe/{target}/{row}.pictures.log",
+    benchmark:
+        "logs/{study}/probe/{target}/{row}.pictures.tsv"
+    wildcard_constraints:
+        target=one_of(PROBE_TARGETS),
+        row=one_of(sorted({row for _, row in PICTURED})),
+    conda:
+        "../envs/relatent.yaml"
+    threads: STUDY.probe.threads
+    resources:
+        mem_mb=2000,
+    params:
+        settings=settings_json(STUDY.probe.picture_settings()),
+        options=picture_options,
+        code=code_digest("relatent.cli.probe_pictures"),
+    shell:
+        "python -m relatent.cli.probe_pictures --cell {wildcards.target}/{wildcards.row}"
+        " --settings {params.settings:q} --train {input.train} --test {input.test}"
+        " --train-images {input.train_images} --test-images {input.test_images} --train-labels {input.train_labels}"
+        " --test-labels {input.test_labels} {params.options} --receipts {input.receipts}"
+        " --pictures {output.pictures} --receipt {output.receipt} > {log} 2>&1"
+
+
 rule compare_rows:
     input:
         predictions=compared_predictions,
@@ -113,6 +154,11 @@ rule phase_probe:
             f"results/{STUDY.study}/probe/{target}/{row}/{name}"
             for target, row in [*PROBED, *RIVALS]
             for name in ("metrics.json", "predictions.npz", "receipt.json")
+        ],
+        [
+            f"results/{STUDY.study}/probe/{target}/{row}/{name}"
+            for target, row in PICTURED
+            for name in ("pictures.npz", "pictures.receipt.json")
         ],
         [
             f"results/{STUDY.study}/probe/{target}/comparisons/{name}"

@@ -14,7 +14,7 @@ from relatent.config.features import (
     PcaRow,
     PixelsRow,
 )
-from relatent.config.protocol import CompareSettings, ProbeSettings
+from relatent.config.protocol import CompareSettings, PictureSettings, ProbeSettings
 from relatent.config.rivals import (
     DbnRow,
     ExemplarRow,
@@ -62,6 +62,7 @@ class ProbeSection(Settings):
     run: list[str] = Field(default=[], description="cells <target>/<row>")
     targets: dict[str, TargetSettings] = Field(default={}, description="protocol of each target dataset")
     rows: dict[str, AnyRow] = Field(default={}, description="how each row's features are made")
+    pictures: list[str] = Field(default=[], description="cells whose nearest neighbours are kept for a figure")
     resamples: int = Field(default=5000, ge=100, description="bootstrap samples of a comparison")
     seed: int = Field(default=0, ge=0, description="of the bootstrap")
     threads: int = Field(default=1, ge=1, description="of making features")
@@ -94,6 +95,10 @@ class ProbeSection(Settings):
             if row == "comparisons":
                 raise ValueError("a row cannot be called comparisons, which is the folder of the comparisons")
             self._check_rival(cell, target, row)
+        probed = [f"{target}/{row}" for target, row in self.probed()]
+        for cell in self.pictures:
+            if cell not in probed or self.pictures.count(cell) > 1:
+                raise ValueError(f"pictures: {cell} must be a cell of run that has features, named once")
         for name, target_settings in self.targets.items():
             for row in {row for pair in target_settings.compare for row in pair}:
                 if f"{name}/{row}" not in self.run:
@@ -161,6 +166,10 @@ class ProbeSection(Settings):
         """Settings of one cell's probe."""
         target = self.targets[cell.partition("/")[0]]
         return ProbeSettings(**{name: getattr(target, name) for name in ProbeSettings.model_fields})
+
+    def picture_settings(self) -> PictureSettings:
+        """Settings of the pictures, the same for all rows, so that they show the same images."""
+        return PictureSettings(seed=self.seed, threads=self.threads)
 
     def compared(self) -> list[str]:
         """Targets that have rows to compare."""

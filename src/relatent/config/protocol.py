@@ -66,6 +66,15 @@ class ProbeSettings(Settings):
         return self
 
 
+class PictureSettings(Settings):
+    """Nearest neighbours of some test images in a row's features, for a figure."""
+
+    shown: int = Field(default=8, ge=1, description="test images shown, drawn by chance")
+    neighbours: int = Field(default=5, ge=1, description="nearest training images of each")
+    seed: int = Field(default=0, ge=0)
+    threads: int = Field(default=1, ge=1)
+
+
 class CompareSettings(Settings):
     """What the comparisons of a target depend on."""
 

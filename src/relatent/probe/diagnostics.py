@@ -34,3 +34,21 @@ def draw_interval(per_draw: np.ndarray, level: float = 0.95) -> tuple[float | No
         return None, None
     half = float(stats.t.ppf((1 + level) / 2, count - 1)) * float(per_draw.std(ddof=1)) / math.sqrt(count)
     return float(per_draw.mean()) - half, float(per_draw.mean()) + half
+
+
+def nearest_rows(known: np.ndarray, unknown: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest known rows of each unknown one, nearest first, and their Euclidean distances: (row, count) each.
+
+    In blocks of known rows, so that `known` may be a memory map larger than memory.
+    """
+    best = np.full((len(unknown), count), np.inf)
+    places = np.zeros((len(unknown), count), int)
+    wide = unknown.astype(np.float64)
+    squares = (wide**2).sum(axis=1)[:, None]
+    for start in range(0, len(known), 1024):
+        block = known[start : start + 1024].astype(np.float64)
+        found = np.hstack([best, np.maximum(squares - 2 * wide @ block.T + (block**2).sum(axis=1), 0)])
+        where = np.hstack([places, np.broadcast_to(np.arange(start, start + len(block)), (len(unknown), len(block)))])
+        order = np.argsort(found, axis=1, kind="stable")[:, :count]
+        best, places = np.take_along_axis(found, order, axis=1), np.take_along_axis(where, order, axis=1)
+    return places, np.sqrt(best)
