@@ -1,7 +1,7 @@
 """Images per second of a DCGAN training step: ours, the usual loop, and what the processor's convolutions allow.
 
-`python benchmarks/dcgan_step.py` takes some minutes; one thread, processor time, all sides interleaved in one run, so
-that the ratios hold on a loaded machine. The usual loop is that of pytorch/examples (dcgan/main.py): both nets on every
+`python benchmarks/dcgan_step.py` takes some minutes; one thread each, processor time, the sides taking turns, so that
+the ratios hold on a loaded machine. The usual loop is that of pytorch/examples (dcgan/main.py): both nets on every
 minibatch, D's weight gradients also computed in G's step, plain Adam, NCHW; its nets are ours in layout and size, with
 torch's batch norm. Ours takes both gradients at the same weights, so that D's answer to the fakes is computed once: 10
 passes of one net instead of 12. The limit is the arithmetic each side does at the best rate that one convolution
@@ -9,8 +9,10 @@ reached in the same run.
 """
 
 import argparse
+import multiprocessing
 import statistics
 import time
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -20,9 +22,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from relatent.models.dcgan_nets import net_named
+from relatent.training.freed_memory import keep_freed_memory
 from relatent.training.gan import GanRun, Schedule, TrainingSet
 from relatent.training.gan_watch import Watch
 
+SIDES = ("usual loop", "ours", "ours bf16")
 NETS = ("lsun64-w64-k4", "lsun64-w64", "svhn32-w64")
 
 
@@ -113,6 +117,44 @@ def best_rate(precision: str) -> float:
     return max(rates)
 
 
+def serve(name: str, side: str, images: np.ndarray, pipe: Connection) -> None:
+    """One side in a process of its own: asked by its parent, it takes a step and answers with the seconds it took."""
+    torch.set_num_threads(1)
+    trainer: UsualLoop | GanRun
+    if side == "usual loop":
+        trainer = UsualLoop(name, torch.from_numpy(images))
+    else:
+        keep_freed_memory()  # as train_gan does
+        trainer = ours(name, images, "bf16" if "bf16" in side else "fp32")
+    with CountedFlops() as counted:
+        trainer.minibatch()
+    pipe.send(counted.flops)
+    while pipe.recv():
+        start = time.process_time()
+        trainer.minibatch()
+        pipe.send(time.process_time() - start)
+
+
+def measured(name: str, images: np.ndarray, rounds: int) -> tuple[dict[str, int], dict[str, list[float]]]:
+    """FLOP of a step and seconds of `rounds` steps per side; the sides take turns."""
+    context = multiprocessing.get_context("spawn")
+    pipes, children = {}, []
+    for side in SIDES:
+        pipes[side], theirs = context.Pipe()
+        children.append(context.Process(target=serve, args=(name, side, images, theirs), daemon=True))
+        children[-1].start()
+    flops = {side: pipe.recv() for side, pipe in pipes.items()}
+    times: dict[str, list[float]] = {side: [] for side in SIDES}
+    for _ in range(rounds):
+        for side, pipe in pipes.items():
+            pipe.send(True)
+            times[side].append(pipe.recv())
+    for pipe, child in zip(pipes.values(), children, strict=True):
+        pipe.send(False)
+        child.join()
+    return flops, times
+
+
 def main() -> None:
     """Measure every net and print one line per side."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -124,31 +166,19 @@ def main() -> None:
     rates = {precision: best_rate(precision) for precision in ("fp32", "bf16")}
     print(f"best convolution: {rates['fp32'] / 1e9:.0f} GFLOP/s fp32, {rates['bf16'] / 1e9:.0f} bf16; one thread")
     for name in arguments.nets:
-        side = net_named(name).side
-        images = np.random.default_rng(0).integers(0, 256, (arguments.batch, 3, side, side), dtype=np.uint8)
-        sides = {"usual loop": UsualLoop(name, torch.from_numpy(images)), "ours": ours(name, images, "fp32")}
-        sides["ours bf16"] = ours(name, images, "bf16")
-        flops = {}
-        for side_name, trainer in sides.items():
-            with CountedFlops() as counted:
-                trainer.minibatch()
-            flops[side_name] = counted.flops
-        times: dict[str, list[float]] = {side_name: [] for side_name in sides}
-        for step in range(arguments.rounds + 1):
-            for side_name, trainer in sides.items():
-                start = time.process_time()
-                trainer.minibatch()
-                if step:
-                    times[side_name].append(time.process_time() - start)
+        side_px = net_named(name).side
+        images = np.random.default_rng(0).integers(0, 256, (arguments.batch, 3, side_px, side_px), dtype=np.uint8)
+        flops, times = measured(name, images, arguments.rounds)
         print(f"{name}, batch {arguments.batch}")
-        for side_name, seconds in times.items():
+        for side, seconds in times.items():
             median = statistics.median(seconds)
-            limit = flops[side_name] / rates["bf16" if "bf16" in side_name else "fp32"]
+            limit = flops[side] / rates["bf16" if "bf16" in side else "fp32"]
             # The ratio within each round is what a loaded machine disturbs least.
             ratio = statistics.median(u / s for u, s in zip(times["usual loop"], seconds, strict=True))
             print(
-                f"  {side_name:11s} {arguments.batch / median:7.1f} images/s, {ratio:5.2f} times the usual loop, "
-                f"{flops[side_name] / 1e9:.0f} GFLOP a step, {limit / median:.2f} of the limit"
+                f"  {side:11s} {arguments.batch / median:7.1f} images/s, {ratio:5.2f} times the usual loop, "
+                f"{flops[side] / 1e9:.0f} GFLOP a step, {limit / median:.2f} of the limit",
+                flush=True,
             )
 
 

@@ -35,6 +35,7 @@ from relatent.models.dcgan import (
 )
 from relatent.objectives.gan import discriminator_loss, generator_loss
 from relatent.progress import Progress
+from relatent.training.freed_memory import keep_freed_memory
 from relatent.training.gan_parallel import Replicas
 from relatent.training.gan_watch import CollapseError, Watch, check_finite, collapsed_filters, diversity
 
@@ -466,6 +467,7 @@ def train_gan(
     Raises:
         TrainingError: divergence, collapse, or a foreign checkpoint.
     """
+    keep_freed_memory()
     if checkpoint is not None and checkpoint.exists():
         run.restore(checkpoint, fingerprint)
     schedule, replicas = run.schedule, run.replicas
