@@ -4,6 +4,7 @@ import multiprocessing
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from relatent.data.images import UnreadableImage, small_image
 from relatent.data.parts import BLOCK, Block
+from relatent.errors import RelatentError
 
 BATCH = 64  # images per message to a worker: large enough to hide the message, small enough to bound memory
 AHEAD = 4  # messages per worker under way
@@ -59,15 +61,21 @@ def _decoded(encoded: Iterator[Encoded], size: int, workers: int) -> Iterator[De
         for batch in batches:
             yield decode_batch(batch, size)
         return
-    # Spawned, not forked: a fork of a process with threads may hang.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        waiting: deque[Future[Decoded]] = deque()
-        for batch in batches:
-            waiting.append(pool.submit(decode_batch, batch, size))
-            if len(waiting) >= AHEAD * workers:
+    try:
+        # Spawned, not forked: a fork of a process with threads may hang.
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+            waiting: deque[Future[Decoded]] = deque()
+            for batch in batches:
+                waiting.append(pool.submit(decode_batch, batch, size))
+                if len(waiting) >= AHEAD * workers:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise RelatentError(
+            "a process that decodes images died: out of memory, or killed. What was done is kept; run it again, with "
+            "--workers 1 if it happens again."
+        ) from None
 
 
 def decode_batch(batch: list[Encoded], size: int) -> Decoded:
