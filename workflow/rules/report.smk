@@ -1,6 +1,7 @@
 # One HTML page over all that is there. A view: no receipt, no DVC stage, made last.
+# Relative, so that `snakemake` and `snakemake --configfile …` mean the same file.
 REPORT_CONFIG = (
-    str(workflow.configfiles[-1])
+    os.path.relpath(workflow.configfiles[-1])
     if workflow.configfiles
     else f"config/{STUDY.study}.yaml"
 )
