@@ -10,10 +10,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from relatent.bridge.digests import stage_digests
 from relatent.bridge.graph import StudyPlace, expand, phase_targets
 from relatent.bridge.programs import run_program
-from relatent.bridge.render import DATA_FILE, differing, render, study_graphs, write_rendered
+from relatent.bridge.render import (
+    DATA_DIGESTS,
+    DATA_FILE,
+    data_stages,
+    differing,
+    render,
+    study_graphs,
+    study_stages,
+    write_rendered,
+)
 from relatent.errors import DataIntegrityError, RelatentError
+from relatent.ledger.files import write_json
 from relatent.ledger.jobs import PlannedJob
 from relatent.ledger.verify import Finding, refill_scratch, verify_jobs
 
@@ -37,7 +48,9 @@ def sync(study: StudyPlace, say: Say = print) -> None:
     say(f"{len(verified.receipts)} receipts, {len(verified.hashed)} files verified")
     for path in write_rendered(render(study, graphs)):
         say(f"{path}: rendered anew; the graph has changed")
-    _refresh_digests(study)
+    # As the `code` stages would write them; the commit then records those stages with the others.
+    write_json(Path(study.digests), stage_digests(study_stages(study, graphs[study])))
+    write_json(Path(DATA_DIGESTS), stage_digests(data_stages(graphs)))
     run_program("dvc", "commit", "--quiet", "--force", DATA_FILE, study.dvc_file)
     empty_run_cache()
     left = dvc_status(study)
