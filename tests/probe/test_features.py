@@ -88,7 +88,6 @@ def test_features_are_not_written_into_an_array_of_another_shape():
 
 def test_the_random_discriminator_is_where_training_starts():
     """The control has the very weights that the training with its seed began with: the generator's are drawn first."""
-    from relatent.config.gan import WatchSettings
     from relatent.training.gan import GanRun, Schedule, TrainingSet
     from relatent.training.gan_watch import Watch
 
@@ -96,7 +95,7 @@ def test_the_random_discriminator_is_where_training_starts():
         epochs=1, decay_epochs=0, batch_size=4, learning_rate=2e-4, beta1=0.5, beta2=0.999, adam_eps=1e-8, l2=0.0,
         updates="both", z_prior="uniform", snapshot_epochs=(), history_every=1,
     )  # fmt: skip
-    watch = Watch(**WatchSettings().model_dump())
+    watch = Watch(patience=10, diversity_floor=0.1, won_d_loss=1e-3, grace_images=20_000)
     run = GanRun("svhn32-w4", TrainingSet(some_images(8), np.arange(8), None), schedule, 3, 1e-5, watch)
     rng = torch.Generator().manual_seed(stream_key(3, "initial weights") % 2**63)
     initialise(build_generator("svhn32-w4", 1), rng)
@@ -123,6 +122,15 @@ def test_all_components_keep_all_distances():
     np.testing.assert_allclose(np.cov(whitened, rowvar=False), np.eye(3) * 50 / 49, atol=1e-2)
     with pytest.raises(ValueError, match="components asked"):
         fit_components(data, 7)
+
+
+def test_components_are_the_same_from_either_side():
+    """Few images of many pixels and the same images with pixels repeated: images against images, or pixels."""
+    data = np.random.default_rng(1).standard_normal((20, 30)).astype(np.float32) * np.arange(1, 31, dtype=np.float32)
+    few = fit_components(data, 5)
+    many = fit_components(np.repeat(data, 2, axis=0), 5)  # 40 images now: the other side
+    np.testing.assert_allclose(np.abs(np.sum(few.axes * many.axes, axis=0)), np.ones(5), atol=1e-4)
+    assert few.explained == pytest.approx(many.explained, rel=1e-4)
 
 
 def test_triangle_code_is_its_definition():

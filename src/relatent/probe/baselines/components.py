@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import linalg
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,16 @@ def fit_components(pixels: np.ndarray, count: int, whiten: bool = False, floor: 
         raise ValueError(f"{count} components asked of {pixels.shape[0]} images with {pixels.shape[1]} pixels")
     mean = pixels.mean(axis=0, dtype=np.float64).astype(pixels.dtype)
     centred = pixels - mean
-    variances, axes = np.linalg.eigh((centred.T @ centred).astype(np.float64) / len(pixels))
-    order = np.argsort(variances)[::-1][:count]
-    explained = float(variances[order].sum() / max(variances.sum(), np.finfo(float).tiny))
+    n, d = pixels.shape
+    # The smaller of images against images and pixels against pixels has the same leading eigenvalues.
+    product = (centred @ centred.T if n < d else centred.T @ centred).astype(np.float64) / n
+    total = float(product.trace())
+    variances, axes = linalg.eigh(product, subset_by_index=(min(n, d) - count, min(n, d) - 1))
+    variances, axes = np.maximum(variances[::-1], 0.0), axes[:, ::-1]
+    if n < d:
+        axes = np.linalg.qr(centred.T @ axes)[0]
     # The sign of an axis is arbitrary; its largest entry is made positive so that equal work gives equal bytes.
-    axes = axes[:, order]
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(count)])
     if whiten:
-        axes = axes / np.sqrt(variances[order] + floor)
-    return Components(mean, axes, explained)
+        axes = axes / np.sqrt(variances + floor)
+    return Components(mean, axes, float(variances.sum()) / max(total, np.finfo(float).tiny))
