@@ -199,6 +199,11 @@ def test_a_folder_of_images_becomes_a_dataset(place, capsys):
     assert sum(entry["n"] for entry in manifest["splits"].values()) == 199
     assert "cat/101.png" not in names
     assert load_registry()["pets"].prepare.classes == "folders"
+    before = Path("data/prepared/pets/train_images.npy").read_bytes()
+    shutil.rmtree("data/prepared")
+    shutil.rmtree(place / "pets")  # decoding took long, so its outputs are kept in the scratch store
+    assert run(prepare.main, ["pets", "--workers", "1"]) == 0
+    assert Path("data/prepared/pets/train_images.npy").read_bytes() == before
 
 
 MISTAKES = {

@@ -116,4 +116,4 @@ def test_a_known_format_needs_an_entry_alone(tmp_path, monkeypatch, make):
     if labelled:
         labels = np.concatenate([np.load(prepared / f"{split}_labels.npy") for split in ("train", "test")])
         np.testing.assert_array_equal(labels, LABELS[order])
-    assert not list(Path(".relatent/work").rglob("*_images*"))  # no scratch is left behind
+    assert not list(Path(".relatent/work").rglob("*.partial"))

@@ -40,19 +40,24 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     dataset, recipe, folder = job.settings.dataset, job.settings.recipe, job.outputs["manifest"].parent
     raw = {path.name: path for path in job.input_lists["raw"]}
 
+    arrays = {name: folder / name for name in recipe.array_files}
+    outputs = {**arrays, "manifest.json": job.outputs["manifest"]}
     work = job.work(COMMAND)
     with work.lock():
-        parts = open_parts(recipe, raw, work.folder, workers, dataset)
-        rows = split_rows(recipe, parts, dataset)
-        written = write_splits(parts, rows, recipe.shape, work.folder, dataset, recipe.classes is not None)
-        check_pins(recipe, written, dataset)
-        outputs = {name: folder / name for name in recipe.array_files}
-        for name, path in outputs.items():
-            place_file(work.folder / name, path)
-        write_json(job.outputs["manifest"], manifest(job.settings, classes_of(recipe, parts), written))
-        shutil.rmtree(work.folder)
-    job.long_work = None  # nothing is kept there
-    job.outputs = {**job.outputs, **outputs}
+        if not work.restore(outputs):
+            parts = open_parts(recipe, raw, work.folder, workers, dataset)
+            rows = split_rows(recipe, parts, dataset)
+            written = write_splits(parts, rows, recipe.shape, work.folder, dataset, recipe.classes is not None)
+            check_pins(recipe, written, dataset)
+            for name, path in arrays.items():
+                place_file(work.folder / name, path)
+            write_json(job.outputs["manifest"], manifest(job.settings, classes_of(recipe, parts), written))
+            if recipe.is_collection:  # hours of decoding; the other formats take seconds
+                work.keep(outputs)
+        if not recipe.is_collection:
+            shutil.rmtree(work.folder)
+            job.long_work = None
+    job.outputs = {**job.outputs, **arrays}
     job.finish()
     return None
 

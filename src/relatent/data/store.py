@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from relatent.data.parts import Block, Part
+from relatent.data.parts import Block, Names, Part
 from relatent.errors import DataIntegrityError, MissingDataError
-from relatent.ledger.files import atomic_path, read_json, write_json, write_text
+from relatent.ledger.files import atomic_path, read_json, write_json
 from relatent.progress import Progress
 
 COPY_BYTES = 1 << 24
@@ -176,12 +176,17 @@ def _finish_split(
             np.save(temporary, part.labels[rows])
         entry["sha256_labels"] = _sha256_of_array(labels_path)
     if part.names is not None:
-        names = part.names
-        write_text(scratch / f"{split.name}_names.txt", "".join(f"{names[row]}\n" for row in rows))
-    left_out = {str(index): unreadable[index] for index in sorted(set(unreadable) & set(split.rows.tolist()))}
-    if left_out:
-        entry["unreadable"] = left_out
+        _write_names(scratch / f"{split.name}_names.txt", part.names, rows)
+    if not keep.all():
+        entry["unreadable"] = {str(index): unreadable[index] for index in sorted(split.rows[~keep].tolist())}
     return entry
+
+
+def _write_names(path: Path, names: Names, rows: NDArray[np.int64]) -> None:
+    """One name a line, never all in memory."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        for row in rows:
+            file.write(f"{names[row]}\n")
 
 
 class _ArrayFile:
