@@ -11,7 +11,7 @@ from relatent.config.report import PageSettings
 from relatent.report.catalogue import table_sources, table_spec
 from relatent.report.cells import read_cells
 from relatent.report.figure_catalogue import figure_spec
-from relatent.report.sources import folder_of
+from relatent.report.sources import folder_of, receipt_name
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -71,7 +71,7 @@ def make_table(name, cells=CELLS, effort="demo", study="demo", presets=None):
     folders = [Path(folder_of(study, source)) for source in sources]
     of_data = {folder for folder in folders if "prepared" in folder.parts}
     metrics = [f / ("checks.json" if f in of_data else "metrics.json") for f in folders]
-    receipts = [f / ("checks.receipt.json" if f in of_data else "receipt.json") for f in folders]
+    receipts = [path.with_name(receipt_name(path.name)) for path in metrics]
     settings = PageSettings(name=name, study=study, effort=effort, sources=sources, presets=presets or {})
     out = Path(f"results/{study}/tables")
     spec = table_spec(name)
@@ -90,6 +90,7 @@ TRAINED = [
     *CELLS,
     *(f"train_density/digits/{cell}" for cell in made_up.DENSITY),
     "train_gan/digits32/svhn32-w16",
+    *(f"probe_pictures/digits32/{row}" for row in ("random", "dcgan")),
 ]
 
 
@@ -101,7 +102,7 @@ def make_figure(name, cells=TRAINED, study="demo", out=None):
     out = out or Path(f"results/{study}/figures")
     arguments = ["--cell", name, "--settings", settings.model_dump_json()]
     arguments += ["--files", *(Path(folder_of(study, source)) / file for source, file in wanted)]
-    arguments += ["--receipts", *(Path(folder_of(study, source)) / "receipt.json" for source in sources)]
+    arguments += ["--receipts", *(Path(folder_of(study, source)) / receipt_name(file) for source, file in wanted)]
     for kind in ("png", "pdf", "csv"):
         arguments += [f"--{kind}", out / f"{name}.{kind}"]
     arguments += ["--receipt", out / f"{name}.receipt.json"]

@@ -130,6 +130,25 @@ def make_probe(root: Path, study: str = "demo") -> None:
             },
             "feature_units": {"value": units, "unit": "units"},
         }
+        for count, loss in ((1, 0.2), (5, 0.06), (10, 0.0)):
+            metrics[f"accuracy_at_{count}"] = {
+                "value": few - loss,
+                "low": few - loss - 0.01,
+                "high": few - loss + 0.01,
+                "interval": "draws",
+            }
+        if row in ("random", "dcgan"):
+            for layer in (1, 2, 3):
+                metrics[f"accuracy_full_layer{layer}"] = {
+                    "value": full - 0.02 / layer,
+                    "unit": "fraction",
+                    "n_images": 400,
+                }
+                metrics[f"accuracy_few_layer{layer}"] = {"value": few - 0.05 / layer, "low": few - 0.06, "high": few}
+            images = rng.integers(0, 256, (8, 6, 1, 32, 32), dtype=np.uint8)
+            near, labels = rng.integers(0, 1297, (8, 5)), rng.integers(0, 10, (8, 6))
+            np.savez(folder / "pictures.npz", images=images, labels=labels, shown=np.arange(8), neighbours=near)
+            receipt(root, folder, "probe_pictures", f"digits32/{row}", name="pictures.receipt.json")
         write_json(folder / "metrics.json", metrics)
         receipt(root, folder, "probe", f"digits32/{row}")
 

@@ -16,6 +16,7 @@ from relatent.report.orderings import ordering_cells, read_orderings
 from relatent.report.printed import facts_of, lay_out
 from relatent.report.reference import read_reference
 from relatent.report.render import html_page, html_tables, latex, markdown
+from relatent.report.sources import receipt_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,13 +55,10 @@ def read_sources(job: Job[PageSettings]) -> tuple[dict[str, Any], dict[str, str]
     if len(paths) != len(sources):
         raise ConfigError(f"--metrics: {len(paths)} files for {len(sources)} sources; give one for each")
     documents = {source: read_json(path) for source, path in zip(sources, paths, strict=True)}
-    receipts = {source: receipt_of(path).as_posix() for source, path in zip(sources, paths, strict=True)}
+    receipts = {
+        source: path.with_name(receipt_name(path.name)).as_posix() for source, path in zip(sources, paths, strict=True)
+    }
     return documents, receipts
-
-
-def receipt_of(metrics: Path) -> Path:
-    """The receipt beside a metrics file; checks of data have one of their own, beside that of the arrays."""
-    return metrics.with_name("checks.receipt.json" if metrics.name == "checks.json" else "receipt.json")
 
 
 def _cells(

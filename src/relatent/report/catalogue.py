@@ -201,7 +201,6 @@ def _dedup_slots(sources: Sequence[str]) -> list[Slot]:
 # Rows of a probe table that the paper prints too, by the name of our row.
 PAPER_PROBE_ROWS = {
     "kmeans": "1-layer K-means",
-    "kmeans-1600": "1-layer K-means",
     "kmeans-4800": "1-layer K-means",
     "kmeans-3layer": "3-layer K-means, learned RF",
     "exemplar": "Exemplar CNN",
@@ -260,7 +259,11 @@ def _probe_slots(target: str, same_data: bool) -> Callable[..., list[Slot]]:
 
 
 def probe_row_title(row: str) -> str:
-    """How a probe row is printed; a row without a title of its own is printed by its name."""
+    """How a probe row is printed; `kmeans-1600` tells its units, a row without a title is printed by its name."""
+    base, dash, units = row.rpartition("-")
+    if dash and base in PROBE_ROW_TITLES and units.isdigit():
+        method, _, classifier = PROBE_ROW_TITLES[base].partition(" + ")
+        return f"{method}, {int(units):,} units + {classifier}"
     return PROBE_ROW_TITLES.get(row, row)
 
 

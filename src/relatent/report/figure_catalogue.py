@@ -157,6 +157,16 @@ def _confusion(cells: Sequence[str]) -> list[tuple[str, str]]:
     return [(source, "metrics.json") for source in (discriminators or rows[:1])]
 
 
+def _discriminators(cells: Sequence[str]) -> list[tuple[str, str]]:
+    return [(source, name) for source, name in _probe(cells) if source.endswith(("/dcgan", "/random"))]
+
+
+def _pictures(cells: Sequence[str]) -> list[tuple[str, str]]:
+    """Rows whose nearest neighbours the study keeps, three at most."""
+    cells = [cell.replace("probe_pictures/", "probe/", 1) for cell in _of_phase("probe_pictures", cells)]
+    return [(cell, "pictures.npz") for cell in cells[:3]]
+
+
 FIGURES: dict[str, FigureSpec] = {
     "samples_density": FigureSpec(
         "Samples of VAE and IWAE",
@@ -248,5 +258,25 @@ FIGURES: dict[str, FigureSpec] = {
         "percentage of each class that is right",
         _confusion,
         "curves:draw_confusion",
+    ),
+    "probe_curve": FigureSpec(
+        "Accuracy against labels",
+        "Test accuracy of the L2-SVM with more and more labels per class, mean over draws of the labels with a 95 % "
+        "interval",
+        _probe,
+        "curves:draw_learning_curve",
+    ),
+    "probe_layers": FigureSpec(
+        "Accuracy by layer",
+        "The probe on each convolution of the discriminator by itself, and on all of them, for trained and random "
+        "weights",
+        _discriminators,
+        "curves:draw_layers",
+    ),
+    "neighbours": FigureSpec(
+        "Nearest neighbours",
+        "Test images, and to the right of the line the training images nearest to them in each row's features",
+        _pictures,
+        "pictures:draw_neighbours",
     ),
 }

@@ -39,6 +39,7 @@ def trained_cells_of(study: "Study") -> list[str]:
         *cells_of(study),
         *(f"train_density/{cell}" for cell in [*study.density.cells(), *study.density.adopted]),
         *(f"train_gan/{cell}" for cell in [*study.gan.cells(), *study.gan.adopted]),
+        *(f"probe_pictures/{cell}" for cell in study.probe.pictures),
     ]
 
 
@@ -55,7 +56,14 @@ def figure_files(study: "Study", figure: str) -> list[str]:
 
 def figure_receipts(study: "Study", figure: str) -> list[str]:
     """The receipts that prove them."""
-    return [f"{folder_of(study.study, source)}/receipt.json" for source in sources_of_figure(study, figure)]
+    wanted = figure_spec(figure).files(trained_cells_of(study))
+    return list(dict.fromkeys(f"{folder_of(study.study, source)}/{receipt_name(name)}" for source, name in wanted))
+
+
+def receipt_name(file: str) -> str:
+    """Name of the receipt beside a file: pictures and checks of data have one of their own."""
+    own = {"pictures.npz": "pictures.receipt.json", "checks.json": "checks.receipt.json"}
+    return own.get(file, "receipt.json")
 
 
 def folder_of(study: str, source: str) -> str:

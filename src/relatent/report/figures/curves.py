@@ -5,10 +5,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from relatent.config.report import PageSettings
+from relatent.errors import MissingDataError
 from relatent.report.build import measured
 from relatent.report.catalogue import BOUND_KS, probe_row_title
 from relatent.report.figures.inputs import Inputs
-from relatent.report.figures.style import BLACK, BLUE, GREEN, K_STYLES, OBJECTIVE_COLOURS, ORANGE, VERMILION, Drawing
+from relatent.report.figures.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    K_STYLES,
+    OBJECTIVE_COLOURS,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    Drawing,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -295,4 +307,84 @@ def draw_confusion(inputs: Inputs, settings: PageSettings) -> Drawing:
         axis.grid(False)
     axes[0, 0].set_ylabel("true class")
     figure.colorbar(picture, ax=axes[0, -1], label="wrong, % of the true class", shrink=0.85)
+    return Drawing(figure, rows)
+
+
+ROW_COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+def draw_learning_curve(inputs: Inputs, settings: PageSettings) -> Drawing:
+    """Accuracy of the probe against the number of labels per class, one line per row with its 95 % interval."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(5.0, 3.6), layout="constrained")
+    rows: list[dict[str, Any]] = []
+    for place, source in enumerate(inputs.sources("metrics.json")):
+        document = inputs.json(source, "metrics.json")
+        name = probe_row_title(source.rpartition("/")[2])
+        counts = sorted(int(key.removeprefix("accuracy_at_")) for key in document if key.startswith("accuracy_at_"))
+        mine: list[dict[str, Any]] = []
+        for count in counts:
+            value, interval = measured(document[f"accuracy_at_{count}"])
+            low, high = (interval.low, interval.high) if interval else (value, value)
+            mine.append({"row": name, "labels_per_class": count, "accuracy": value, "low": low, "high": high})
+        if mine:
+            axis.errorbar(
+                [row["labels_per_class"] for row in mine],
+                [100 * row["accuracy"] for row in mine],
+                [[100 * (r["accuracy"] - r["low"]) for r in mine], [100 * (r["high"] - r["accuracy"]) for r in mine]],
+                color=ROW_COLOURS[place % len(ROW_COLOURS)],
+                marker=MARKERS[place % len(MARKERS)],
+                markersize=4,
+                capsize=2,
+                label=name,
+            )
+        rows += mine
+    if not rows:
+        raise MissingDataError("no row has a learning curve; set probe.targets.<target>.few and `curve` in the study")
+    axis.set_xscale("log")
+    ticks = sorted({row["labels_per_class"] for row in rows})
+    axis.set_xticks(ticks, [str(tick) for tick in ticks])
+    axis.minorticks_off()
+    axis.set_xlabel("labels per class")
+    axis.set_ylabel("accuracy (%)")
+    axis.legend()
+    return Drawing(figure, rows)
+
+
+def draw_layers(inputs: Inputs, settings: PageSettings) -> Drawing:
+    """Accuracy of the probe on each layer of a discriminator by itself, and on all of them together."""
+    import matplotlib.pyplot as plt
+
+    sources = inputs.sources("metrics.json")
+    panels = (("accuracy_full", "all labels"), ("accuracy_few", "few labels"))
+    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.0), layout="constrained")
+    rows: list[dict[str, Any]] = []
+    for axis, (metric, title) in zip(axes, panels, strict=True):
+        for place, source in enumerate(sources):
+            document = inputs.json(source, "metrics.json")
+            layers = sorted(int(key.rpartition("layer")[2]) for key in document if key.startswith(f"{metric}_layer"))
+            keys = [(f"layer {layer}", f"{metric}_layer{layer}") for layer in layers]
+            keys += [("all", metric)] if metric in document else []
+            name = probe_row_title(source.rpartition("/")[2])
+            for x, (label, key) in enumerate(keys):
+                value, interval = measured(document[key])
+                low, high = (interval.low, interval.high) if interval else (value, value)
+                axis.errorbar(
+                    x + 0.12 * (place - (len(sources) - 1) / 2),
+                    100 * value,
+                    [[100 * (value - low)], [100 * (high - value)]],
+                    color=ROW_COLOURS[place % len(ROW_COLOURS)],
+                    marker=MARKERS[place % len(MARKERS)],
+                    markersize=5,
+                    capsize=2,
+                    linestyle="none",
+                    label=name if x == 0 else None,
+                )
+                rows.append({"row": name, "labels": title, "layer": label, "accuracy": value, "low": low, "high": high})
+            axis.set_xticks(range(len(keys)), [label for label, _ in keys])
+        axis.set_title(title, loc="left")
+    axes[0].set_ylabel("accuracy (%)")
+    axes[0].legend(loc="lower right")
     return Drawing(figure, rows)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from relatent.config.report import PageSettings
 from relatent.errors import DataIntegrityError
+from relatent.report.catalogue import probe_row_title
 from relatent.report.figures.inputs import Inputs
 from relatent.report.figures.style import Drawing, bare
 
@@ -398,3 +399,33 @@ def _spread_of(grid: Mapping[str, "np.ndarray"], image: int) -> float:
 def _two_latents_title(source: str) -> str:
     objective, _, k = source.split("/")[2].split("-")[:3]
     return f"{objective.upper()} k={k[1:]}"
+
+
+NEIGHBOURS_SHOWN = 8
+
+
+def draw_neighbours(inputs: Inputs, settings: PageSettings) -> Drawing:
+    """What each row takes for alike: test images and, to their right, the nearest training images in its features."""
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    sources = inputs.sources("pictures.npz")
+    figure, axes = plt.subplots(1, len(sources), figsize=(3.3 * len(sources), 4.4), squeeze=False, layout="constrained")
+    rows: list[dict[str, Any]] = []
+    for axis, source in zip(axes.flat, sources, strict=True):
+        path = inputs.file(source, "pictures.npz")
+        with np.load(path, allow_pickle=False) as arrays:
+            images, labels = arrays["images"][:NEIGHBOURS_SHOWN, :6], arrays["labels"][:NEIGHBOURS_SHOWN, :6]
+            shown, near = arrays["shown"][:NEIGHBOURS_SHOWN], arrays["neighbours"][:NEIGHBOURS_SHOWN, :5]
+        columns = images.shape[1]
+        same = (labels[:, 1:] == labels[:, :1]).mean()
+        title = probe_row_title(source.rpartition("/")[2]).removesuffix(" + L2-SVM")
+        show_mosaic(axis, images.reshape(-1, *images.shape[2:]), columns, title)
+        axis.set_xlabel(f"{100 * same:.0f} % of the neighbours are of the image's class")
+        left = images.shape[-1] + max(1, round(GAP * images.shape[-2])) / 2
+        axis.axvline(left - 0.5, color="#D55E00", linewidth=1.2)
+        places = [
+            f"test:{a}" if k == 0 else f"train:{near[i, k - 1]}" for i, a in enumerate(shown) for k in range(columns)
+        ]
+        rows += image_rows(source, path, images.reshape(-1, *images.shape[2:]), places, columns)
+    return Drawing(figure, rows)
