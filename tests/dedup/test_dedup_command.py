@@ -91,7 +91,7 @@ def test_human_verdicts_are_counted_beside_the_judge(prepared):
 @pytest.mark.parametrize(
     ("train", "said"),
     [
-        (np.zeros((4, 2, 16, 16), dtype=np.uint8), "de-duplication reads uint8 \\(n, 1 or 3, height, width\\)"),
+        (np.zeros((4, 2, 16, 16), dtype=np.uint8), "images of 2 channels"),
         (np.zeros((4, 1, 16, 16), dtype=np.float32), "float32 \\(4, 1, 16, 16\\)"),
         (np.zeros((1, 1, 16, 16), dtype=np.uint8), "1 image; two are needed"),
     ],

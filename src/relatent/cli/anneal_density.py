@@ -6,7 +6,8 @@ An interrupted run goes on at the image where it stopped.
 import sys
 from collections.abc import Sequence
 
-from relatent.cli.evaluate_nll import part_keeper, read_images, read_models, read_parts
+from relatent.cli.density_files import part_keeper, read_models, read_parts
+from relatent.cli.image_files import read_images
 from relatent.cli.job import JobParser, run
 from relatent.config.evaluation import AnnealingCell
 from relatent.errors import DataIntegrityError

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from relatent.cli.image_files import read_images
 from relatent.cli.job import Job, JobParser, run
 from relatent.config.dedup import DedupSettings
 from relatent.errors import DataIntegrityError
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 
     s = job.settings
     determinism = configure_torch(s.threads)
-    train = read_images(job.inputs["train_images"])
+    train = read_train_images(job.inputs["train_images"])
     test = read_test_images(job.inputs.get("test_images"), train)
     model = fitted(job, train)
 
@@ -102,22 +103,17 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     return None
 
 
-def read_images(path: Path) -> "np.ndarray":
-    """A prepared split, memory-mapped.
+def read_train_images(path: Path) -> "np.ndarray":
+    """The split to thin, memory-mapped.
 
     Raises:
         DataIntegrityError: not uint8 images of 1 or 3 channels, or none at all.
     """
-    import numpy as np
-
-    try:
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise DataIntegrityError(f"{path}: not readable as an array ({error}); prepare the dataset again") from None
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3) or not len(images):
+    images = read_images(path)
+    if images.shape[1] not in (1, 3):
         raise DataIntegrityError(
-            f"{path}: {images.dtype} {images.shape}, but de-duplication reads uint8 (n, 1 or 3, height, width) with "
-            "n > 0; prepare the dataset again"
+            f"{path}: images of {images.shape[1]} channels; de-duplication reads 1 (grey) or 3 (colour). "
+            "Prepare the dataset so."
         )
     return images
 

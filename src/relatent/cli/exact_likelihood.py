@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from relatent.cli.evaluate_nll import read_images
+from relatent.cli.image_files import read_images
 from relatent.cli.job import JobParser, run
 from relatent.config.exact import ExactCell
 from relatent.ledger.files import write_json

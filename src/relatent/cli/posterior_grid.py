@@ -3,7 +3,8 @@
 import sys
 from collections.abc import Sequence
 
-from relatent.cli.evaluate_nll import read_images, read_models
+from relatent.cli.density_files import read_models
+from relatent.cli.image_files import read_images
 from relatent.cli.job import JobParser, run
 from relatent.config.evaluation import PosteriorGridCell
 from relatent.errors import ConfigError

@@ -10,13 +10,14 @@ from relatent.config.report import PageSettings
 from relatent.errors import ConfigError
 from relatent.ledger.files import read_json, write_text
 from relatent.report.build import build_cells
-from relatent.report.catalogue import ORDERINGS, TableSpec, table_spec
+from relatent.report.catalogue import table_spec
 from relatent.report.cells import TableCell, read_cells, write_cells
 from relatent.report.orderings import ordering_cells, read_orderings
 from relatent.report.printed import facts_of, lay_out
 from relatent.report.reference import read_reference
 from relatent.report.render import html_page, html_tables, latex, markdown
 from relatent.report.sources import receipt_name
+from relatent.report.spec import ORDERINGS, TableSpec
 
 if TYPE_CHECKING:
     import numpy as np
