@@ -30,6 +30,16 @@ def test_a_cell_gets_what_it_depends_on_and_no_more():
     assert section.compare_settings_of("digits32").pairs == [("dcgan", "random")]
 
 
+def test_a_dear_rival_takes_part_in_the_first_draws_only():
+    """Draw i is the same whoever uses it, so that its first draws are paired with everyone's."""
+    rows = {**SECTION["rows"], "swwae": {"kind": "swwae", "draws": 3}, "knn": {"kind": "knn", "features": "pixels"}}
+    section = checked(ProbeSection, changed(rows=rows, run=[*SECTION["run"], "digits32/swwae", "digits32/knn"]), "x")
+    assert section.rival_settings_of("digits32/swwae").few.draws == 3
+    assert section.rival_settings_of("digits32/knn").few.draws == 20
+    assert section.rivals() == [("digits32", "swwae"), ("digits32", "knn")]
+    assert ("digits32", "swwae") not in section.features(learned=False)
+
+
 def changed(**values):
     return {**SECTION, **values}
 
@@ -52,6 +62,18 @@ def changed(**values):
         (changed(rows={**SECTION["rows"], "random": {"kind": "discriminator", "weights": "random"}}), "name of a net"),
         (changed(rows={**SECTION["rows"], "dcgan": {"kind": "discriminator", "weights": "svhn32"}}), "neither random"),
         (changed(colour="red"), "unknown key"),
+        (
+            changed(run=["digits32/knn"], targets={"digits32": {}}, rows={"knn": {"kind": "knn", "features": "x"}}),
+            "uses few labels",
+        ),
+        (
+            changed(
+                run=["digits32/knn"],
+                targets={"digits32": {"few": SECTION["targets"]["digits32"]["few"]}},
+                rows={"knn": {"kind": "knn", "features": "knn"}},
+            ),
+            "no row that makes features",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(section, words):

@@ -160,7 +160,11 @@ class ProbeSection(Settings):
         target, _, name = cell.partition("/")
         row, protocol = self.rows[name], self.targets[target]
         assert isinstance(row, (FeatureRival, NetRival)) and protocol.few is not None
-        return RivalSettings(row=row, validation=protocol.validation, few=protocol.few, threads=self.threads)
+        few = protocol.few
+        if isinstance(row, (M2Row, NetRival)):
+            draws, choosing = min(few.draws, row.draws), min(few.choosing_draws, row.choosing_draws)
+            few = few.model_copy(update={"draws": draws, "choosing_draws": choosing})
+        return RivalSettings(row=row, validation=protocol.validation, few=few, threads=self.threads)
 
     def settings_of(self, cell: str) -> ProbeSettings:
         """Settings of one cell's probe."""
