@@ -5,8 +5,10 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,10 @@ from relatent.cli.job import run
 from relatent.config.registry import load_registry
 from relatent.errors import ConfigError
 from relatent.ledger.receipts import check_outputs
+
+# The faulty server stands beside the tests of the fetcher.
+sys.path.append(str(Path(__file__).parents[1] / "data"))
+import faulty_server as play
 
 ROOT = Path(__file__).parents[2]
 RNG = np.random.default_rng(0)
@@ -142,6 +148,30 @@ def test_offline_every_missing_file_is_named_and_the_exit_is_3(place, monkeypatc
     ):
         assert part in done.stderr
     assert not Path("data/raw/toy/toy.npz").exists()
+
+
+def test_an_interrupted_fetch_ends_at_once_and_keeps_what_came(place, monkeypatch):
+    """Ctrl-C: exit 130, no traceback, no file under its name; the next run goes on behind the bytes that came."""
+    toy(place, monkeypatch)
+    content = Path("mirror/toy/toy.npz").read_bytes()
+    shutil.rmtree("mirror")
+    with play.serving({"/toy.npz": content}, [play.drips(10_000, 0.01)]) as server:
+        entry = Path("mine.yaml").read_text().replace("http://127.0.0.1:1/toy.npz", server.url("/toy.npz"))
+        Path("mine.yaml").write_text(entry)
+        command = [sys.executable, "-m", "relatent.cli.fetch", "toy"]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and not any(p.stat().st_size for p in Path(".relatent").rglob("*.part")):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        message = process.communicate(timeout=20)[1]
+        assert process.returncode == 130
+        assert "run it again to go on where it stopped" in message
+        assert "Traceback" not in message
+        assert not Path("data/raw/toy/toy.npz").exists()
+        assert run(fetch.main, ["toy"]) == 0
+        assert server.requests[-1][1] is not None  # a range, not the whole file
+    assert Path("data/raw/toy/toy.npz").read_bytes() == content
 
 
 def test_the_plan_downloads_nothing(place, monkeypatch, capsys):

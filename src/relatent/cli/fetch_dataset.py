@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from relatent.cli.job import JobParser, run
@@ -56,6 +56,10 @@ def wanted_file(dataset: str, file: RawFile) -> Wanted:
     )
 
 
+class _Stopped(Exception):
+    """The user interrupted; a transfer ends at its next bytes and keeps those it has."""
+
+
 def fetch_all(dataset: str, wanted: Sequence[Wanted], folder: Path) -> dict[str, Sums]:
     """Fetch several files side by side.
 
@@ -63,16 +67,24 @@ def fetch_all(dataset: str, wanted: Sequence[Wanted], folder: Path) -> dict[str,
         MissingDataError: some files have no source that works; one message tells them all.
     """
     total = sum(file.size_bytes or 0 for file in wanted)
-    guard = threading.Lock()
+    guard, stop = threading.Lock(), threading.Event()
     with Progress(f"fetch {dataset}", total, "bytes") as progress:
 
         def arrived(count: int) -> None:
+            if stop.is_set():
+                raise _Stopped
             with guard:
                 progress.advance(count)
 
         fetcher = Fetcher(arrived=arrived)
         with ThreadPoolExecutor(AT_ONCE) as pool:
             futures = {file.name: pool.submit(fetcher.fetch, file, folder / file.name) for file in wanted}
+            try:
+                wait(futures.values())
+            except KeyboardInterrupt:
+                stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     problems = [error for future in futures.values() if (error := future.exception()) is not None]
     for error in problems:
         if not isinstance(error, MissingDataError):
