@@ -4,9 +4,11 @@ Label counts and mean per split, exact duplicates within and across splits, and 
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from relatent.cli.job import JobParser, run
@@ -14,6 +16,8 @@ from relatent.config.base import Settings
 from relatent.data.binarisation import TEST_SEED, binarisation_id, test_binarisation
 from relatent.data.checks import (
     NEAR,
+    Thumbnails,
+    comparable,
     duplicates,
     image_digests,
     inconsistent_labels,
@@ -65,18 +69,28 @@ def main(argv: Sequence[str] | None = None) -> int | None:
             metrics[f"unreadable_{split}"] = metric(len(entry["unreadable"]), "count")
     for name, count in duplicates(digests).items():
         metrics[f"duplicates_{name}"] = metric(count, "count")
-    small = {split: thumbnails(arrays[f"{split}_images"]) for split in digests}
-    for split, these in small.items():
-        near = near_duplicates(these, None if split == "train" else small["train"])
-        if near is not None:
-            name = split if split == "train" else f"{split}_in_train"
-            metrics[f"near_duplicates_{name}"] = metric(near, "count", correlation=NEAR)
+    metrics |= near_copies({split: arrays[f"{split}_images"] for split in digests})
     if manifest["shape"][0] == 1 and "test" in manifest["splits"]:
         binary = test_binarisation(arrays["test_images"], job.settings.test_seed)
         metrics["test_binarisation"] = metric(binarisation_id(binary), "sha256", seed=job.settings.test_seed)
     write_json(job.outputs["checks"], metrics)
     job.finish(seeds=[job.settings.test_seed])
     return None
+
+
+def near_copies(images: Mapping[str, NDArray[np.uint8]]) -> dict[str, dict[str, Any]]:
+    """Near duplicates within train, and of the other splits in train; left out where the sets are too large."""
+    found: dict[str, dict[str, Any]] = {}
+    small: dict[str, Thumbnails] = {}
+    for split in images:
+        if "train" not in images or not comparable(images[split], images["train"]):
+            continue
+        for name in {"train", split} - set(small):
+            small[name] = thumbnails(images[name])
+        count = near_duplicates(small[split], None if split == "train" else small["train"])
+        name = split if split == "train" else f"{split}_in_train"
+        found[f"near_duplicates_{name}"] = metric(count, "count", correlation=NEAR)
+    return found
 
 
 if __name__ == "__main__":

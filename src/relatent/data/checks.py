@@ -64,10 +64,22 @@ class Thumbnails:
     vectors: NDArray[np.float32]
 
 
+def block_size(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of pixels that make one of a thumbnail."""
+    return -(-height // THUMBNAIL), -(-width // THUMBNAIL)
+
+
+def comparable(these: NDArray[np.uint8], those: NDArray[np.uint8]) -> bool:
+    """Whether two splits are small enough to compare all images with all; LSUN with itself is not."""
+    _, channels, height, width = these.shape
+    rows, columns = block_size(height, width)
+    return len(these) * len(those) * channels * (height // rows) * (width // columns) <= MOST_PRODUCTS
+
+
 def thumbnails(images: NDArray[np.uint8]) -> Thumbnails:
     """Reduce images to means of blocks, about 8×8 of them."""
     n, channels, height, width = images.shape
-    rows, columns = -(-height // THUMBNAIL), -(-width // THUMBNAIL)
+    rows, columns = block_size(height, width)
     kept = (height // rows * rows, width // columns * columns)
     vectors = []
     for first in range(0, n, BLOCK):
@@ -81,7 +93,7 @@ def thumbnails(images: NDArray[np.uint8]) -> Thumbnails:
     return Thumbnails(images, np.concatenate(vectors))
 
 
-def near_duplicates(these: Thumbnails, those: Thumbnails | None = None) -> int | None:
+def near_duplicates(these: Thumbnails, those: Thumbnails | None = None) -> int:
     """How many of these images have a near copy: pixel correlation of at least NEAR, found through their thumbnails.
 
     Args:
@@ -89,11 +101,9 @@ def near_duplicates(these: Thumbnails, those: Thumbnails | None = None) -> int |
         those: the split the copies may lie in; None: earlier images of the same split.
 
     Returns:
-        A count that holds exact copies too, flat images not; None for sets too large to compare all with all.
+        A count that holds exact copies too, flat images not.
     """
     others = these if those is None else those
-    if len(these.vectors) * len(others.vectors) * these.vectors.shape[1] > MOST_PRODUCTS:
-        return None
     found = 0
     for first in range(0, len(these.vectors), SEARCH_BLOCK):
         block = these.vectors[first : first + SEARCH_BLOCK]
