@@ -8,9 +8,10 @@ from typing import Any
 import yaml
 
 from relatent.audit.verdict import Level
-from relatent.errors import DataIntegrityError
-from relatent.ledger.jobs import PlannedJob, is_data
+from relatent.errors import DataIntegrityError, RelatentError
+from relatent.ledger.jobs import PlannedJob, is_data, is_receipt, made_by
 from relatent.ledger.lineage import ReceiptBook
+from relatent.ledger.receipts import read_receipt
 from relatent.ledger.verify import Finding, verify_jobs
 
 RUN_CACHE = Path(".dvc/cache/runs")
@@ -38,12 +39,24 @@ def inventory(study: str, jobs: Sequence[PlannedJob], dvc_files: Sequence[str]) 
 
 
 def books(study: str, jobs: Sequence[PlannedJob], dvc_files: Sequence[str]) -> set[str]:
-    """Files in a study's folder that no job declares: environment records, digests, DVC's, the report's page."""
+    """Files of a study that no job declares: environment records, digests, DVC's, the report's page, adopted cells."""
     folder = Path("results") / study
     environments = {path.as_posix() for path in (folder / "environments").glob("*.json")}
     locks = {str(Path(path).with_suffix(".lock")) for path in dvc_files}
     own = {f"{folder}/code/digests.json", f"{folder}/report.html", f"{folder}/.gitignore", "data/.gitignore"}
-    return environments | locks | set(dvc_files) | own
+    return environments | locks | set(dvc_files) | own | adopted_files(jobs)
+
+
+def adopted_files(jobs: Sequence[PlannedJob]) -> set[str]:
+    """What the receipts of adopted cells name: in Git as sources, whether or not a job reads all of it."""
+    makers = made_by(jobs)
+    found: set[str] = set()
+    for path in {path for job in jobs for path in job.inputs if is_receipt(path) and path not in makers}:
+        try:
+            found |= {path, *(record.path for record in read_receipt(Path(path)).outputs)}
+        except RelatentError:
+            continue  # L1 says what is wrong with it
+    return found
 
 
 def integrity(study: str, jobs: Sequence[PlannedJob], dvc_files: Sequence[str]) -> Level:
@@ -63,6 +76,12 @@ def integrity(study: str, jobs: Sequence[PlannedJob], dvc_files: Sequence[str]) 
         findings, count = lock_findings(lock, jobs)
         level.findings += findings
         locked += count
+    whole = all(Path(path).with_suffix(".lock").is_file() for path in dvc_files)
+    sound = not any(finding.kind == "dvc.lock" for finding in level.findings)
+    absent = unlocked(jobs, dvc_files) if whole and sound else []
+    if absent:
+        message = f"and {len(absent) - 1} other files are in no dvc.lock. Run `relatent sync {study}`."
+        level.findings.append(Finding("dvc.lock", absent[0], message))
     if RUN_CACHE.exists():
         message = "DVC's run cache can bring back a file that was forged and then committed. Remove the folder."
         level.findings.append(Finding("run cache", RUN_CACHE.as_posix(), message))

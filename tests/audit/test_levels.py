@@ -1,0 +1,142 @@
+"""The audit's levels on made-up files: what each sees by itself."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from relatent.audit.levels import integrity, inventory, md5_of
+from relatent.audit.remake import metrics_off, remade
+from relatent.audit.verdict import Level, detection_power, verdict_lines
+from relatent.ledger.code import code_digest
+from relatent.ledger.environment import keep_environment
+from relatent.ledger.jobs import PlannedJob
+from relatent.ledger.receipts import FileRecord, Receipt, write_receipt
+from relatent.ledger.verify import Finding
+
+MODULE = "relatent.data.streams"
+FOLDER = "results/s/tables"
+COMMAND = f"cp data/reference/t.csv {FOLDER}/t.csv && cp kept/t.receipt.json {FOLDER}/ # -m {MODULE}"
+TABLE = PlannedJob(
+    "tables", ("data/reference/t.csv",), (f"{FOLDER}/t.csv", f"{FOLDER}/t.receipt.json"), COMMAND, ("logs/s/t.log",)
+)
+DVC_FILES = ["data/dvc.yaml", "results/s/dvc.yaml"]
+
+
+@pytest.fixture(autouse=True)
+def study(tmp_path, monkeypatch):
+    """One table, made from a reference file by copying it."""
+    monkeypatch.chdir(tmp_path)
+    for folder in (FOLDER, "data/reference", "kept"):
+        Path(folder).mkdir(parents=True)
+    for path in ("data/reference/t.csv", f"{FOLDER}/t.csv"):
+        Path(path).write_text("row,column\n1,2\n")
+    receipt = Path(f"{FOLDER}/t.receipt.json")
+    records = [[FileRecord.of(Path(path))] for path in ("data/reference/t.csv", f"{FOLDER}/t.csv")]
+    write_receipt(receipt, Receipt("tables", MODULE, "t", {}, code_digest(MODULE), keep_environment(receipt), *records))
+    Path("kept/t.receipt.json").write_bytes(receipt.read_bytes())
+
+
+def lock(**changed: str) -> None:
+    outs = [{"path": path, "md5": changed.get(Path(path).name[0], md5_of(Path(path)))} for path in TABLE.outputs]
+    Path("results/s/dvc.lock").write_text(yaml.safe_dump({"stages": {"tables": {"outs": outs}}}))
+    Path("data/dvc.lock").write_text(yaml.safe_dump({"stages": {}}))
+
+
+def found(level: Level) -> list[str]:
+    return [f"{finding.path}: {finding.message.partition('.')[0]}" for finding in level.findings]
+
+
+def test_a_sound_study_passes_every_level():
+    """With a note where DVC has no lock."""
+    assert inventory("s", [TABLE], DVC_FILES).passed
+    level = integrity("s", [TABLE], DVC_FILES)
+    assert level.passed
+    assert "results/s/dvc.lock is not there" in level.notes[1]
+    again = remade("L2", [TABLE], Path.cwd())
+    assert again.findings == []
+    assert again.checked == "2 files of 1 jobs"
+    lock()
+    assert integrity("s", [TABLE], DVC_FILES).passed
+
+
+def test_a_missing_file_and_a_stray_are_in_the_inventory():
+    """A cell that left the study leaves files behind, which a reader would take for results."""
+    Path(f"{FOLDER}/old.csv").touch()
+    Path(f"{FOLDER}/t.csv").unlink()
+    assert found(inventory("s", [TABLE], DVC_FILES)) == [
+        f"{FOLDER}/t.csv: not there",
+        f"{FOLDER}/old.csv: in no job's outputs: of a cell that has left the study, or put there by hand",
+    ]
+
+
+def test_an_adopted_cells_files_are_no_strays():
+    """A job reads only some of them; its receipt names them all."""
+    folder = Path("results/s/train/x/old")
+    folder.mkdir(parents=True)
+    for name in ("m.npy", "history.csv"):
+        (folder / name).write_text(name)
+    outputs = [FileRecord.of(folder / name) for name in ("m.npy", "history.csv")]
+    write_receipt(folder / "receipt.json", Receipt("train", "gone", "x/old", {}, "c", "e", (), outputs))
+    reader = PlannedJob("evaluate", (f"{folder}/m.npy", f"{folder}/receipt.json"), ())
+    assert inventory("s", [TABLE, reader], DVC_FILES).passed
+    assert "adopted, made earlier or elsewhere" in integrity("s", [TABLE, reader], DVC_FILES).notes[-1]
+
+
+def test_a_lock_of_other_bytes_or_fewer_files_is_found():
+    """Then `dvc pull` would bring something else than what is here."""
+    lock(t="0" * 32)
+    assert "results/s/dvc.lock records" in found(integrity("s", [TABLE], DVC_FILES))[0]
+    Path("results/s/dvc.lock").write_text("stages: {}")
+    assert "and 1 other files are in no dvc" in found(integrity("s", [TABLE], DVC_FILES))[0]
+    Path("results/s/dvc.lock").write_text("stages: [")
+    assert "not readable" in found(integrity("s", [TABLE], DVC_FILES))[0]
+
+
+def test_a_table_that_its_command_does_not_make_is_found():
+    """All hashes agree; only making it again can tell."""
+    Path("data/reference/t.csv").write_text("row,column\n1,3\n")
+    level = remade("L2", [TABLE], Path.cwd())
+    assert f"{FOLDER}/t.csv: made again from the same inputs it is different" in found(level)
+    assert Path(f"{FOLDER}/t.csv").read_text() == "row,column\n1,2\n", "the audit changes nothing"
+
+
+def test_a_command_that_fails_is_a_finding_with_its_last_words():
+    """Not a traceback of the audit."""
+    job = PlannedJob("tables", (), TABLE.outputs, "echo no such thing >&2; exit 3")
+    assert "could not be made again (exit 3): no such thing" in remade("L2", [job], Path.cwd()).findings[0].message
+
+
+def test_the_commit_decides_which_jobs_are_made_again():
+    """The author of a number cannot choose; another commit chooses others."""
+    jobs = [PlannedJob("evaluate_nll", (), (f"results/s/evaluate_nll/x/{i}/m.json",), "true") for i in range(20)]
+    chosen = {seed: remade("L3", jobs, Path.cwd(), sample=2, seed=seed).notes[1:] for seed in ("a", "b")}
+    assert len(chosen["a"]) == 2
+    assert chosen["a"] != chosen["b"]
+    assert chosen["a"] == remade("L3", jobs, Path.cwd(), sample=2, seed="a").notes[1:]
+
+
+def test_the_power_of_a_sample_is_said():
+    """(1 - f)^n: two of twenty jobs miss a tenth of bad ones with chance 0.81."""
+    assert detection_power(2, 20).endswith("would miss it with chance 0.81")
+    assert detection_power(20, 20) == "all 20 jobs were made again"
+
+
+def test_elsewhere_metrics_may_differ_by_chance_only():
+    """Within four standard errors or a thousandth; a metric that is there only once is named."""
+    ours = {"nll": {"value": 100.0, "stderr": 0.5}, "acc": {"value": 0.9}, "n": 3}
+    assert metrics_off(ours, {"nll": {"value": 101.9, "stderr": 0.5}, "acc": {"value": 0.9005}, "n": 3}) == ""
+    assert metrics_off(ours, {**ours, "nll": {"value": 102.1, "stderr": 0.5}}) == "nll is 102.1 instead of 100"
+    assert metrics_off(ours, {"nll": ours["nll"], "n": 3}) == "acc is there only once"
+
+
+def test_a_verdict_reads_as_a_sentence_per_level():
+    """And says at which level a study does not hold."""
+    levels = [Level("L0", "3 files"), Level("L1", "2 receipts", [Finding("bytes", "a", "changed.")], ["a note"])]
+    assert list(verdict_lines("s", levels)) == [
+        "L0 inventory: holds (3 files)",
+        "L1 integrity: 1 FOUND (2 receipts)",
+        "   a: changed.",
+        "   note: a note",
+        "s: does NOT hold at L1",
+    ]
