@@ -193,6 +193,11 @@ def test_rows_are_compared_on_equal_draws_in_plain_words(study):
     for row, settings in (("pixels", {"kind": "pixels"}), ("pca", {"kind": "pca", "components": 8})):
         make_features(row, settings)
         make_probe(row)
+    fewer = Path("results/s/probe/svhn/pca/predictions.npz")
+    with np.load(fewer) as arrays:
+        kept = {name: arrays[name][:2] if name == "few" else arrays[name] for name in arrays.files}
+    np.savez(fewer, **kept)  # as of a dear row, which has the first draws only
+    receipt_of(fewer.parent, [fewer])
     out = Path("results/s/probe/svhn/comparisons")
     values = {"pairs": [["pca", "pixels"]], "resamples": 100, "seed": 0, "labels_per_class": 4}
     folders = [Path(f"results/s/probe/svhn/{row}") for row in ("pca", "pixels")]
@@ -204,6 +209,7 @@ def test_rows_are_compared_on_equal_draws_in_plain_words(study):
     assert run(compare_rows.main, arguments) == 0
     found = read_json(out / "comparisons.json")
     assert [entry["protocol"] for entry in found] == ["full", "few", "honest"]
+    assert [entry["n_draws"] for entry in found] == [1, 2, 3]
     assert found[1]["sentence"].startswith("With 4 labels per class, pca")
 
 

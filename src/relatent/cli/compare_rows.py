@@ -33,9 +33,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             if any(protocol not in predictions[row] for row in (first, second)):
                 continue
             rng = stream(job.settings.seed, f"bootstrap {protocol}", index)
-            difference = paired_difference(
-                predictions[first][protocol], predictions[second][protocol], labels, job.settings.resamples, rng
-            )
+            one, other = predictions[first][protocol], predictions[second][protocol]
+            if protocol != "full":  # a dear row has the first draws only
+                one, other = one[: len(other)], other[: len(one)]
+            difference = paired_difference(one, other, labels, job.settings.resamples, rng)
             found.append(
                 {
                     "first": first,
