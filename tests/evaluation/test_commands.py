@@ -107,7 +107,8 @@ def test_threads_change_nothing_but_the_settings(tiny):
 def test_killed_evaluation_ends_in_the_same_bytes(tiny):
     """SIGKILL once something has been saved; the second run goes on there."""
     arguments = evaluate_arguments(k=5000)
-    code = "from relatent.cli import density_files, evaluate_nll as e; density_files.SAVE_EVERY_S = 0; import sys; e.main(sys.argv[1:])"
+    code = "import sys; from relatent.cli import density_files, evaluate_nll; density_files.SAVE_EVERY_S = 0; "
+    code += "evaluate_nll.main(sys.argv[1:])"
     environment = {**os.environ, "RELATENT_WORK": str(tiny / "other")}
     process = subprocess.Popen([sys.executable, "-c", code, *arguments], env=environment, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 180
