@@ -44,7 +44,7 @@ def lock(**changed: str) -> None:
 
 
 def found(level: Level) -> list[str]:
-    return [f"{finding.path}: {finding.message.partition('.')[0]}" for finding in level.findings]
+    return [f"{finding.path}: {finding.message.partition('. ')[0]}" for finding in level.findings]
 
 
 def test_a_sound_study_passes_every_level():
@@ -88,7 +88,7 @@ def test_a_lock_of_other_bytes_or_fewer_files_is_found():
     lock(t="0" * 32)
     assert "results/s/dvc.lock records" in found(integrity("s", [TABLE], DVC_FILES))[0]
     Path("results/s/dvc.lock").write_text("stages: {}")
-    assert "and 1 other files are in no dvc" in found(integrity("s", [TABLE], DVC_FILES))[0]
+    assert "and 1 other files are in no dvc.lock" in found(integrity("s", [TABLE], DVC_FILES))[0]
     Path("results/s/dvc.lock").write_text("stages: [")
     assert "not readable" in found(integrity("s", [TABLE], DVC_FILES))[0]
 
