@@ -7,6 +7,7 @@ import pytest
 
 from conftest import TRAINED, make_figure
 from relatent.errors import ConfigError, DataIntegrityError
+from relatent.ledger.code import import_closure
 from relatent.ledger.receipts import check_outputs
 from relatent.report.figure_catalogue import FIGURES, figure_spec
 
@@ -33,6 +34,12 @@ def test_samples_are_shown_vae_left_iwae_right_one_layer_above_two(root):
     """As in Fig. 3 of Burda et al. 2016; k = 1 stands for the VAE and the largest k for the IWAE."""
     sources = [source for source, _ in figure_spec("samples_density").files(TRAINED)]
     assert sources == [f"sample/digits/{cell}" for cell in ("vae-L1-k1", "iwae-L1-k50", "vae-L2-k1", "iwae-L2-k50")]
+
+
+def test_a_changed_drawing_makes_figures_again():
+    """The digest of the figure command covers the modules that draw."""
+    closure = import_closure("relatent.cli.figure")
+    assert {spec.draw.__module__ for spec in FIGURES.values()} <= closure
 
 
 def test_an_unknown_figure_is_a_settings_error():

@@ -6,9 +6,10 @@ from typing import Any
 
 from relatent.config.report import PageSettings
 from relatent.errors import DataIntegrityError
-from relatent.report.catalogue import AGREEMENT, Slot
 from relatent.report.cells import TableCell, Verdict, cell_id
 from relatent.report.reference import PaperNumber
+from relatent.report.slots_iwae import AGREEMENT
+from relatent.report.spec import Slot
 from relatent.report.statistics import Interval, mean_interval, normal_interval, verdict_beside, wilson_interval
 
 Metrics = Mapping[str, Any]

@@ -13,10 +13,12 @@ from typing import Any
 from relatent.errors import RelatentError
 from relatent.ledger.files import read_json
 from relatent.report.build import find_metric
-from relatent.report.catalogue import AGREEMENT, TableSpec, table_spec
+from relatent.report.catalogue import table_spec
 from relatent.report.cells import TableCell, read_cells
 from relatent.report.orderings import COLUMN as ORDERING
 from relatent.report.reference import read_reference
+from relatent.report.slots_iwae import AGREEMENT
+from relatent.report.spec import TableSpec
 
 NUMBER = re.compile(r"(?<![\w.])[-−]?\d[\d,]*(?:\.\d+)?")
 KINDS = ("md", "tex", "html")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from relatent.config.report import PageSettings
 from relatent.report.build import Reference
-from relatent.report.catalogue import Slot
 from relatent.report.cells import TableCell, Verdict, cell_id
+from relatent.report.spec import Slot
 from relatent.report.statistics import PairedDifference, holm, paired_difference
 
 if TYPE_CHECKING:

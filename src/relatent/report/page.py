@@ -14,13 +14,14 @@ from relatent.config.report import PageSettings
 from relatent.errors import DataIntegrityError, MissingDataError
 from relatent.ledger.files import read_json
 from relatent.ledger.lineage import ReceiptBook
-from relatent.report.catalogue import AGREEMENT, TABLES, table_spec
+from relatent.report.catalogue import TABLES, table_spec
 from relatent.report.cells import VERDICTS, read_cells
 from relatent.report.costs import phase_costs
 from relatent.report.figure_catalogue import FIGURES
 from relatent.report.lineage import Link, anchor_of, links_behind
 from relatent.report.orderings import COLUMN as ORDERING
 from relatent.report.render import STYLE, words
+from relatent.report.slots_iwae import AGREEMENT
 from relatent.report.words import made_with
 
 PHASES = (

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from relatent.report.catalogue import PrintedColumn, TableSpec
 from relatent.report.cells import TableCell
 from relatent.report.orderings import COLUMN as ORDERING_COLUMN
+from relatent.report.spec import PrintedColumn, TableSpec
 
 
 @dataclass(frozen=True)

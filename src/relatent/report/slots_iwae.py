@@ -1,0 +1,124 @@
+"""Cells of the IWAE paper's tables, of the exact likelihoods, and of what tells how far a bound can be trusted."""
+
+from collections.abc import Callable, Sequence
+
+from relatent.report.spec import Slot, Unit
+
+KS = (1, 5, 50)
+
+
+LAYERS = (1, 2)
+
+
+def density_cell(objective: str, layers: int, k: int) -> str:
+    """Name of a density cell; k = 1 is one cell, shown under VAE and IWAE."""
+    return f"{'vae' if k == 1 else objective}-L{layers}-k{k}"
+
+
+def density_slots(reference: str, datasets: Sequence[str], same_data: Sequence[str]) -> Callable[..., list[Slot]]:
+    """Cells of Table 1 or 3: k × {VAE, IWAE} × {NLL, active units} per depth.
+
+    Args:
+        reference: file of the paper's numbers.
+        datasets: names the data may have, the first that the study has being taken.
+        same_data: those of them that are the paper's own data.
+    """
+
+    def slots(sources: Sequence[str]) -> list[Slot]:
+        have = {source.split("/")[1] for source in sources if source.startswith("evaluate_nll/")}
+        dataset = next((name for name in datasets if name in have), datasets[0])
+        found = []
+        for layers in LAYERS:
+            for k in KS:
+                for objective in ("VAE", "IWAE"):
+                    source = f"evaluate_nll/{dataset}/{density_cell(objective.lower(), layers, k)}"
+                    row, same = f"L{layers} k={k}", dataset in same_data
+                    column = f"{objective} NLL"
+                    found.append(
+                        Slot(row, column, source, "nll_nats", "nats", "lower", 0.5, (reference, row, column), same)
+                    )
+                    for layer in range(1, layers + 1):
+                        column, metric = f"{objective} active z{layer}", f"active_units_z{layer}"
+                        margin = 2.0 if layer == 1 else 1.0
+                        at = (reference, row, column)
+                        found.append(Slot(row, column, source, metric, "units", "higher", margin, at, same))
+        return found
+
+    return slots
+
+
+def switch_slots(sources: Sequence[str]) -> list[Slot]:
+    """Table 2: a stage more with the other objective."""
+    stages = (
+        ("VAE to IWAE", "first stage", "vae-L1-k1"),
+        ("VAE to IWAE", "second stage", "vae-L1-k1-to-iwae-k50"),
+        ("IWAE to VAE", "first stage", "iwae-L1-k50"),
+        ("IWAE to VAE", "second stage", "iwae-L1-k50-to-vae-k1"),
+    )
+    found = []
+    for row, stage, cell in stages:
+        for column, metric, unit, better, margin in (
+            (f"{stage} NLL", "nll_nats", "nats", "lower", 0.5),
+            (f"{stage} active z1", "active_units_z1", "units", "higher", 2.0),
+        ):
+            at = ("iwae_table2", row, column)
+            source = f"evaluate_nll/mnist/{cell}"
+            found.append(Slot(row, column, source, metric, unit, better, margin, at, True))  # type: ignore[arg-type]
+    return found
+
+
+BOUND_KS = (1, 5, 50, 500, 5000)
+
+
+AGREEMENT = "L_5000 − exact"
+
+
+def exact_slots(sources: Sequence[str]) -> list[Slot]:
+    found = []
+    for source in sources:
+        if source.startswith("evaluate_nll/exact/"):
+            row = source.rpartition("/")[2]
+            found.append(Slot(row, "exact log p(x)", source, "log_px_nats", "nats", "higher"))
+            found += [Slot(row, f"L_{k}", source, f"bound_k{k}_nats", "nats", "higher") for k in BOUND_KS]
+            found.append(Slot(row, AGREEMENT, source, "agreement", "nats", "higher"))
+    return found
+
+
+def diagnostics_slots(sources: Sequence[str]) -> list[Slot]:
+    """What Burda et al. say in running text of their models, and how far our L_k can be trusted."""
+    found = []
+    for source in sources:
+        phase, dataset, cell = [*source.split("/"), "", ""][:3]
+        if phase != "evaluate_nll" or dataset == "exact" or source.count("/") != 2:
+            continue
+        paper = "train minus test, MNIST" if dataset == "mnist" else "train minus test, OMNIGLOT"
+        gap = ("iwae_text", paper, "log-likelihood highest") if dataset in ("mnist", "omniglot") else None
+        removal = ("iwae_text", "test log-likelihood when inactive units are removed", "change below")
+        columns: tuple[tuple[str, str, Unit, tuple[str, str, str] | None], ...] = (
+            ("train minus test", "test_minus_train_nats", "nats", gap),
+            ("change without inactive units", "nll_change_without_inactive_nats", "nats", removal),
+            ("active z1, released code's way", "active_units_z1_code", "units", None),
+            ("active z2, released code's way", "active_units_z2_code", "units", None),
+            ("bias of L_k, jackknife", "bias_jackknife_nats", "nats", None),
+            ("effective samples", "ess", "count", None),
+            ("Pareto k above 0.7", "pareto_k_above_0.7", "fraction", None),
+        )
+        for column, metric, unit, at in columns:
+            found.append(Slot(f"{dataset} {cell}", column, source, metric, unit, "lower", 0.0, at))
+    return found
+
+
+def annealing_slots(sources: Sequence[str]) -> list[Slot]:
+    """How far L_k lies below log p(x), by annealed importance sampling, and how well that itself is known."""
+    columns = (
+        ("AIS NLL", "ais_nll_nats"),
+        ("AIS above L_k", "ais_above_bound_nats"),
+        ("simulated: exact within", "simulated_ais_gap_nats"),
+        ("simulated: L_k below by at most", "simulated_bound_gap_nats"),
+    )
+    return [
+        Slot(" ".join(source.split("/")[1:3]), column, source, metric, "nats")
+        for source in sources
+        if source.endswith("/annealing")
+        for column, metric in columns
+    ]

@@ -1,0 +1,79 @@
+"""What a table is made of: its cells, before they have numbers, and its shape on the page."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from relatent.report.statistics import Better
+
+Unit = Literal["nats", "units", "fraction", "share", "count", "bits", "similarity", "thousandths"]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One cell of a table.
+
+    Attributes:
+        source: folder of the metrics, `<phase>/<cell>`; empty where the paper's number is only quoted.
+        metric: name in metrics.json, or a path such as `splits.train.n` in a manifest.
+        reference: (file stem, row, column) of the paper's number in data/reference/, if it prints one.
+        margin: how far from the paper's value still counts as the same, in the unit.
+        same_data: whether the paper's number was measured on this dataset with this protocol.
+        any_effort: the number does not depend on how long anything was trained.
+    """
+
+    row: str
+    column: str
+    source: str
+    metric: str
+    unit: Unit
+    better: Better = "lower"
+    margin: float = 0.0
+    reference: tuple[str, str, str] | None = None
+    same_data: bool = False
+    any_effort: bool = False
+
+
+@dataclass(frozen=True)
+class PrintedColumn:
+    """A column as printed: one column of the CSV, or several joined, like `16+5` active units."""
+
+    heading: str
+    columns: tuple[str, ...]
+    group: str = ""
+    interval: bool = True
+    decimals: int | None = None
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """A table: its words, its cells, its shape.
+
+    Attributes:
+        slots: from the sources of a study to the cells, in the order of the CSV.
+        printed: columns as printed; empty: the CSV's own.
+        row_groups: (heading, prefix of the rows, label of a row without it); empty: rows as they are.
+        orderings: reads data/reference/iwae_orderings.csv and per-image values.
+        transposed: printed with the CSV's columns as rows, because there are more of them.
+    """
+
+    title: str
+    caption: str
+    stub: str
+    slots: Callable[[Sequence[str]], list[Slot]]
+    printed: tuple[PrintedColumn, ...] = ()
+    row_groups: tuple[tuple[str, str], ...] = ()
+    orderings: bool = False
+    transposed: bool = False
+    notes: tuple[str, ...] = ()
+
+    def references(self, sources: Sequence[str]) -> list[Path]:
+        """Files of data/reference/ that the table quotes."""
+        stems = {slot.reference[0] for slot in self.slots(sources) if slot.reference}
+        if self.orderings:
+            stems.add(ORDERINGS)
+        return [Path("data/reference") / f"{stem}.csv" for stem in sorted(stems)]
+
+
+ORDERINGS = "iwae_orderings"
