@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from relatent.models.dcgan import Generator
 
+MOST_TRAIN_IMAGES = 100_000  # that samples are compared with: LSUN's three million would need 150 GB
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the weights, make the images, judge them."""
@@ -34,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     import torch
 
+    from relatent.data.streams import stream
     from relatent.evaluation.gan_samples import generated, judge, path_metrics
     from relatent.training.gan import draw_labels, draw_z
     from relatent.training.runtime import configure_torch
@@ -43,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     determinism = configure_torch(settings.threads)
     train = np.load(job.inputs["train_images"], mmap_mode="r")
     kept = np.load(job.inputs["kept"]) if "kept" in job.inputs else np.arange(len(train))
+    if len(kept) > MOST_TRAIN_IMAGES:
+        kept = np.sort(stream(settings.seed, "judged training images").permutation(kept)[:MOST_TRAIN_IMAGES])
     heldout = torch.from_numpy(np.load(job.inputs["heldout_images"])) if "heldout_images" in job.inputs else None
     shape = (settings.net, train.shape[1], settings.batch_norm_eps)
     generator = trained_generator(job.inputs["model"], "generator.", *shape)

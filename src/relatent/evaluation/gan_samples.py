@@ -36,7 +36,7 @@ def judge(samples: Tensor, train: Tensor, heldout: Tensor | None, rng: torch.Gen
 
     Args:
         samples: (n, channel, height, width) uint8.
-        train: (m, ...) uint8, all images that the GAN was trained on.
+        train: (m, ...) uint8, images that the GAN was trained on: all of them, or a sample of very many.
         heldout: (h, ...) uint8, of the same dataset, never trained on; None for a dataset without such a split, where
             other training images take their place and memorising cannot be judged.
         rng: which training images stand beside the samples; patches and pairs.
@@ -89,7 +89,13 @@ def memorising(samples: Tensor, train: Tensor, heldout: Tensor) -> Metrics:
     return {
         "nearest_train_distance": {"value": of_samples.mean().item(), "unit": unit, "n_images": n},
         "nearest_train_distance_heldout": {"value": of_heldout.mean().item(), "unit": unit, "n_images": len(heldout)},
-        "memorising_gap": {"value": gap.item(), "stderr": stderr.item(), "unit": unit, "n_images": n},
+        "memorising_gap": {
+            "value": gap.item(),
+            "stderr": stderr.item(),
+            "unit": unit,
+            "n_images": n,
+            "n_train": len(train),
+        },
         "copies": {"value": copies.item(), "unit": "fraction", "n_images": n},
     }
 
