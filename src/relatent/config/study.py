@@ -56,6 +56,11 @@ def study_from(values: Mapping[str, Any], where: str, known_datasets: Collection
         ConfigError: one line per wrong key, naming key and file.
     """
     study = checked(Study, dict(values), where)
+    strangers = sorted(set(study.evaluate_nll.annealing.run) - set(study.density.cells()))
+    if strangers:
+        raise ConfigError(
+            f"{where}: evaluate_nll.annealing.run: {', '.join(strangers)}: not in density.run; list it there first"
+        )
     cells = [*study.density.cells(), *study.dedup.cells(), *study.gan.cells(), *study.probe.cells()]
     for name in dict.fromkeys([*study.data.cells(), *(cell.partition("/")[0] for cell in cells)]):
         if name not in known_datasets:
