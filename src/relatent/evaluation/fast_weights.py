@@ -14,7 +14,8 @@ nothing (specs/iwae.md, section 12):
 Images are never mixed, so a number does not depend on the batch or the block of images it was computed in.
 
 The mode bfloat16 rounds the factors of the products, and nothing else, to 8 bits. On trained nets it moved L_5000 by
-less than 0.001 nat on average (up to 0.09 for a single image of MNIST): digits at 20 epochs, one and two layers, and MNIST at 4.
+less than 0.001 nat on average (up to 0.09 for a single image of MNIST): digits at 20 epochs, one and two layers, and
+MNIST at 4.
 """
 
 from dataclasses import dataclass
