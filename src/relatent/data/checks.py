@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 4096  # images at a time
-SEARCH_BLOCK = 512
+SEARCH_BLOCK, COLUMN_BLOCK = 256, 2048
 PAIRS = 4096
 THUMBNAIL = 8  # side, about
 FLAT = 2.0  # grey levels of standard deviation in the thumbnail
@@ -108,19 +108,30 @@ def near_duplicates(these: Thumbnails, those: Thumbnails | None = None) -> int:
     for first in range(0, len(these.vectors), SEARCH_BLOCK):
         block = these.vectors[first : first + SEARCH_BLOCK]
         stop = first + len(block) if those is None else len(others.vectors)
-        likeness = block @ others.vectors[:stop].T
-        if those is None:
-            likeness[np.triu_indices(len(block), first, stop)] = 0  # itself, and later ones
-        rows, columns = np.nonzero(likeness >= NEAR - MARGIN)
-        likeliest = np.argsort(-likeness[rows, columns], kind="stable")
+        pairs = [_likely_pairs(block, others.vectors, at, stop) for at in range(0, stop, COLUMN_BLOCK)]
+        rows, columns, likeness = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+        if those is None:  # neither itself nor later ones
+            earlier = columns < rows + first
+            rows, columns, likeness = rows[earlier], columns[earlier], likeness[earlier]
+        likeliest = np.argsort(-likeness, kind="stable")
         near = np.zeros(len(block), dtype=bool)
         for start in range(0, len(rows), PAIRS):
-            pairs = likeliest[start : start + PAIRS]
-            pairs = pairs[~near[rows[pairs]]]  # one copy is enough
-            alike = correlations(these.images[first + rows[pairs]], others.images[columns[pairs]])
-            near[rows[pairs][alike >= NEAR]] = True
+            chosen = likeliest[start : start + PAIRS]
+            chosen = chosen[~near[rows[chosen]]]  # one copy is enough
+            alike = correlations(these.images[first + rows[chosen]], others.images[columns[chosen]])
+            near[rows[chosen][alike >= NEAR]] = True
         found += int(near.sum())
     return found
+
+
+def _likely_pairs(
+    block: NDArray[np.float32], vectors: NDArray[np.float32], start: int, stop: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Rows of `block`, columns of `vectors` between `start` and `stop`, and likeness, of pairs worth a closer look."""
+    likeness = block @ vectors[start : min(start + COLUMN_BLOCK, stop)].T  # 2 MB: it stays in the cache
+    places = np.flatnonzero(likeness.ravel() >= NEAR - MARGIN)
+    rows, columns = np.divmod(places, likeness.shape[1])
+    return rows, columns + start, likeness.ravel()[places]
 
 
 def correlations(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
