@@ -8,7 +8,7 @@ include: "workflow/Snakefile"
 
 
 rule all:
+    default_target: True
     input:
         [phase_files(phase) for phase in PHASES],
         rules.report.output,
-    default_target: True
