@@ -32,6 +32,7 @@ from relatent.training.density_watch import (
     refuse_k_beyond_memory,
     refuse_non_finite,
 )
+from relatent.training.freed_memory import keep_freed_memory
 from relatent.training.schedule import PRESETS, total_epochs
 
 CHECKPOINT_EVERY_S = 30.0
@@ -61,6 +62,7 @@ def train(
         TrainingError: the bound is no longer finite, or the checkpoint is not of this run.
     """
     refuse_k_beyond_memory(run, pixels=math.prod(images.shape[1:]))
+    keep_freed_memory()
     trainer = Trainer(images, run, seed, start)
     if checkpoint is not None and checkpoint.exists():
         trainer.take(read_states(checkpoint, run)[seed])

@@ -1,8 +1,8 @@
 """Keeping freed memory in the process, so that a training step does not ask the system for it again.
 
-The activations of a GAN step are tens of megabytes each. glibc returns such blocks to the system when they are freed
-and gets them back page by page, zeroed: up to a tenth of a step's time on 64×64 images. A step's blocks are the same
-each time, so keeping them costs no more memory than the step needs at its peak.
+The activations of a GAN step are tens of megabytes each, the logits of an IWAE step at k = 50 three. glibc returns such
+blocks to the system when they are freed and gets them back page by page, zeroed: up to a tenth of a step's time. A
+step's blocks are the same each time, so keeping them costs no more memory than the step needs at its peak.
 """
 
 import ctypes
