@@ -21,15 +21,22 @@ DISTRIBUTIONS = (
     "torch",
 )
 
+# Vector instructions that change which kernels run: x86, then Arm.
+VECTORS = ("avx", "fma", "f16c", "amx_", "asimd", "sve", "bf16")
+
 
 @cache
 def environment_record() -> dict[str, Any]:
-    """Versions, processor and GPU of this machine, read without importing any of the libraries."""
+    """Versions, processor and GPU of this machine, read without importing any of the libraries.
+
+    A model name alone does not tell the arithmetic: clouds give many processors one name, and the libraries choose
+    their kernels, hence their order of summation, by family, model and vector instructions.
+    """
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "libc": " ".join(platform.libc_ver()),
-        "cpu": _cpu_model(),
+        **_processor(_cpuinfo()),
         "gpu": _gpu_models(),
         "versions": {name: _version(name) for name in DISTRIBUTIONS},
     }
@@ -63,12 +70,27 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _cpu_model() -> str:
+def _cpuinfo() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return Path("/proc/cpuinfo").read_text()
     except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+        return ""
+
+
+def _processor(cpuinfo: str) -> dict[str, Any]:
+    """Name, family and model, and vector instructions of the first processor in `cpuinfo`, Linux's text."""
+    fields: dict[str, str] = {}
+    for line in cpuinfo.partition("\n\n")[0].splitlines():
+        name, _, value = line.partition(":")
+        fields[name.strip()] = value.strip()
+    # x86 has "flags", Arm "Features" with numbers for names of the maker and the part.
+    flags = f"{fields.get('flags', '')} {fields.get('Features', '')}".split()
+    family = [fields.get(name) for name in ("cpu family", "model", "CPU implementer", "CPU part")]
+    return {
+        "cpu": fields.get("model name") or platform.processor() or platform.machine(),
+        "cpu_family": " ".join(part for part in family if part),
+        "cpu_vectors": sorted(flag for flag in set(flags) if flag.startswith(VECTORS)),
+    }
 
 
 def _gpu_models() -> list[str]:
