@@ -25,7 +25,9 @@ def test_one_name_with_other_instructions_is_another_processor():
 
 def test_an_arm_processor_is_told_by_its_maker_and_part():
     """Arm's text has no model name and calls its flags features."""
-    found = _processor("processor	: 0\nFeatures	: fp asimd sve bf16\nCPU implementer	: 0x41\nCPU part	: 0xd40\n")
+    found = _processor(
+        "processor	: 0\nFeatures	: fp asimd sve bf16\nCPU implementer	: 0x41\nCPU part	: 0xd40\n"
+    )
     assert found["cpu"]
     assert found["cpu_family"] == "0x41 0xd40"
     assert found["cpu_vectors"] == ["asimd", "bf16", "sve"]

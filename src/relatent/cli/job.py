@@ -9,6 +9,7 @@ job.finish(seeds=job.settings.seeds)   # hashes the outputs and writes the recei
 """
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -153,3 +154,6 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     except KeyboardInterrupt:
         print(f"interrupted: {shlex.join(sys.argv)}; run it again to go on where it stopped", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # the reader, such as `head`, had seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit would fail again
+        return 141

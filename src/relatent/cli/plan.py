@@ -46,13 +46,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(_line(phase, [cost for cost in costs if cost.job.phase == phase], to_do))
     left = [cost for cost in costs if cost.job.outputs in to_do]
     cores = os.cpu_count() or 1
-    unknown = sum(cost.seconds is None for cost in left)
+    unknown = [cost.job for cost in left if cost.seconds is None]
     measured = sum(cost.measured for cost in left)
     print(f"this device: {flops / 1e9:.0f} GFLOP/s on one core (float32 products of our shapes), {cores} cores")
     print(
         f"to do: about {in_words(wall_seconds(left))} on {cores} cores, good to a factor of two; "
-        f"{measured} of {len(left)} jobs were timed here before, {unknown} are short ones and not counted"
+        f"{measured} of {len(left)} jobs were timed here before"
     )
+    if unknown:
+        print(f"not counted, nothing is known of them yet: {len(unknown)} jobs of {', '.join(phase_names(unknown))}")
     if any(cost.job.settings().get("device") == "cuda" for cost in left):
         print("some cells want a GPU (device: cuda); the time above is for this CPU")
     print("\n".join(_downloads(jobs, registry)))
@@ -92,12 +94,20 @@ def _flop(job: PlannedJob, registry: Registry) -> tuple[float | None, float]:
 
 
 def n_images(dataset: str, registry: Registry) -> Mapping[str, int]:
-    """Images per split: from the prepared manifest, or from the registry's splits before there is one."""
+    """Images per split: from the prepared manifest, or from the registry before there is one."""
     manifest = Path("data/prepared") / dataset / "manifest.json"
     if manifest.is_file():
         return {name: split["n"] for name, split in read_json(manifest)["splits"].items()}
-    splits = registry[dataset].prepare.model_dump().get("splits") or {}
-    return {name: split["stop"] - split["start"] for name, split in splits.items()}
+    prepare = registry[dataset].prepare
+    sizes: dict[str, int] = {}
+    for name, split in prepare.splits.items():
+        whole = prepare.parts[split.part].n_images
+        stop = split.stop or whole
+        if whole is not None and split.share is not None:
+            sizes[name] = round(whole * (split.share[1] - split.share[0]))
+        elif stop is not None:
+            sizes[name] = stop - split.start
+    return sizes
 
 
 def _line(phase: str, costs: Sequence[Cost], to_do: set[tuple[str, ...]]) -> str:
