@@ -57,7 +57,7 @@ def _next(arrival: Arrival) -> str:
     cells = ", ".join(sorted({receipt.cell for receipt in arrival.receipts.values()}))
     return (
         f"Next: `snakemake` makes cells under `run:` of config/{arrival.study}.yaml current, from scratch.\n"
-        f"To keep them as they are, list them under `adopted:` and commit their files: {cells}"
+        f"To keep them as they are, list them under `adopted:` and commit their files, with `git add -f`: {cells}"
     )
 
 
