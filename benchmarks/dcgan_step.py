@@ -23,7 +23,9 @@ from torch.utils.flop_counter import flop_registry
 
 from relatent.models.dcgan_nets import net_named
 from relatent.training.freed_memory import keep_freed_memory
-from relatent.training.gan import GanRun, Schedule, TrainingSet
+from relatent.training.gan_data import TrainingSet
+from relatent.training.gan_run import GanRun
+from relatent.training.gan_schedule import Schedule
 from relatent.training.gan_watch import Watch
 
 SIDES = ("usual loop", "ours", "ours bf16")

@@ -6,7 +6,7 @@ import torch
 
 from relatent.evaluation.nearest_neighbour import Nearest, error_of_real, errors_by_samples
 from relatent.models.dcgan import build_generator, estimate_statistics, initialise
-from relatent.training.gan import draw_labels, draw_z
+from relatent.training.gan_data import draw_labels, draw_z
 
 
 def real(count, seed):

@@ -3,7 +3,9 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
+from relatent.models.convolutions import PATCHED_IMAGES, weight_gradient
 from relatent.models.dcgan import (
     BatchNorm,
     build_discriminator,
@@ -199,3 +201,21 @@ def test_weights_of_another_net_are_refused():
         load_part(build_discriminator("imagenet32-w4", 3), tensors, "discriminator.")
     with pytest.raises(ValueError, match="have no generator"):
         load_part(generator, tensors, "generator.")
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(4, 2), (5, 2), (3, 1), (3, 2)])
+def test_weight_gradient_as_a_product_is_autograds(kernel, stride):
+    """Two blocks of images and an incomplete third; a convolution and, with the two sides exchanged, its transpose."""
+    rng = torch.Generator().manual_seed(0)
+    images, padding = 2 * PATCHED_IMAGES + 3, (kernel - 1) // 2
+    x = torch.randn(images, 5, 8, 8, generator=rng).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(7, 5, kernel, kernel, generator=rng, requires_grad=True)
+    y = F.conv2d(x, weight, None, stride, padding)
+    gradient = torch.randn(y.shape, generator=rng)
+    (expected,) = torch.autograd.grad(y, weight, gradient)
+    torch.testing.assert_close(weight_gradient(x, gradient, kernel, stride, padding), expected, atol=1e-3, rtol=1e-4)
+    extra = 8 - (stride * (y.shape[2] - 1) - 2 * padding + kernel)
+    back = F.conv_transpose2d(y.detach(), weight, None, stride, padding, extra)
+    (expected,) = torch.autograd.grad(back, weight, x)
+    found = weight_gradient(x, y.detach(), kernel, stride, padding)
+    torch.testing.assert_close(found, expected, atol=2e-2, rtol=1e-3)

@@ -88,7 +88,9 @@ def test_features_are_not_written_into_an_array_of_another_shape():
 
 def test_the_random_discriminator_is_where_training_starts():
     """The control has the very weights that the training with its seed began with: the generator's are drawn first."""
-    from relatent.training.gan import GanRun, Schedule, TrainingSet
+    from relatent.training.gan_data import TrainingSet
+    from relatent.training.gan_run import GanRun
+    from relatent.training.gan_schedule import Schedule
     from relatent.training.gan_watch import Watch
 
     schedule = Schedule(

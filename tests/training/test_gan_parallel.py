@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import distributed as dist
 
-from relatent.training.gan import GanRun, Schedule, TrainingSet
+from relatent.training.gan_data import TrainingSet
 from relatent.training.gan_parallel import Replicas, started_by_torchrun
+from relatent.training.gan_run import GanRun
+from relatent.training.gan_schedule import Schedule
 from relatent.training.gan_watch import Watch
 
 STEPS = 4

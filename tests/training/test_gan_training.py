@@ -16,7 +16,11 @@ from torch.utils.flop_counter import flop_registry
 from relatent.errors import TrainingError
 from relatent.objectives.gan import discriminator_loss, generator_loss
 from relatent.training import gan as gan_module
-from relatent.training.gan import COLUMNS, GanRun, Schedule, TrainingSet, draw_z, train_gan
+from relatent.training.gan import train_gan
+from relatent.training.gan_data import TrainingSet, draw_z
+from relatent.training.gan_run import COLUMNS, GanRun
+from relatent.training.gan_schedule import Schedule
+from relatent.training.gan_state import restore, save
 from relatent.training.gan_watch import Watch, check_finite, collapsed_filters, diversity
 
 SCHEDULE = Schedule(
@@ -82,7 +86,7 @@ def test_a_run_resumed_at_any_step_ends_in_the_same_bits(tmp_path, stop, updates
             first.watch.look(first.close_row(), first.data_diversity)
         if first.step == first.steps_per_epoch:
             first.take_snapshot(1)
-    first.save(tmp_path / "c.safetensors", "run")
+    save(first, tmp_path / "c.safetensors", "run")
     assert bits(train_gan(tiny(schedule), "t", tmp_path / "c.safetensors", "run")) == whole
 
 
@@ -202,7 +206,7 @@ def test_images_that_are_not_the_nets_are_refused(name, data, message):
 def test_checkpoint_of_another_run_is_refused(tmp_path):
     run = tiny()
     run.minibatch()
-    run.save(tmp_path / "c.safetensors", "one")
+    save(run, tmp_path / "c.safetensors", "one")
     with pytest.raises(TrainingError, match="of another run"):
         train_gan(tiny(), "t", tmp_path / "c.safetensors", "two")
     (tmp_path / "c.safetensors").write_bytes(b"damaged")
@@ -226,7 +230,7 @@ def test_divergence_is_said_and_the_checkpoint_from_before_stays(tmp_path, monke
     with pytest.raises(TrainingError, match=r"is nan at step \d+: the run diverged"):
         train_gan(run, "t", tmp_path / "c.safetensors", "run")
     resumed = tiny()
-    resumed.restore(tmp_path / "c.safetensors", "run")
+    restore(resumed, tmp_path / "c.safetensors", "run")
     assert resumed.step == 7
     assert bits(train_gan(resumed, "t")) == bits(train_gan(tiny(), "t"))
 

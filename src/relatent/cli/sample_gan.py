@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from relatent.data.streams import stream
     from relatent.evaluation.gan_samples import generated, judge, path_metrics
-    from relatent.training.gan import draw_labels, draw_z
+    from relatent.training.gan_data import draw_labels, draw_z
     from relatent.training.runtime import configure_torch
     from relatent.visual.latent import jump_index, spherical_path, straight_path
 

@@ -61,7 +61,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _train(job: Job[GanSettings], replicas: "Replicas") -> "tuple[Tensors, Tensors, list[dict[str, float]]]":
     """Tensors of the model, tensors of the early generators, rows of the history."""
-    from relatent.training.gan import GanRun, Schedule, TrainingSet, train_gan
+    from relatent.training.gan import train_gan
+    from relatent.training.gan_data import TrainingSet
+    from relatent.training.gan_run import GanRun
+    from relatent.training.gan_schedule import Schedule
     from relatent.training.gan_watch import Watch
 
     settings = job.settings

@@ -20,7 +20,7 @@ from relatent.evaluation.gan_samples import generated
 from relatent.ledger.files import write_bytes
 from relatent.models.dcgan import Generator
 from relatent.progress import Progress
-from relatent.training.gan import draw_labels, draw_z
+from relatent.training.gan_data import draw_labels, draw_z
 
 BLOCK = 2000  # training images at a time: 80 MB of distances to 10,000 test images
 
