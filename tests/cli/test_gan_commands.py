@@ -113,7 +113,24 @@ def test_the_whole_chain_of_a_conditional_net(home):
     metrics = json.loads(Path("nn/metrics.json").read_text())
     assert metrics["nn_error_real"]["value"] == 0  # ten kinds far apart
     assert 0 <= metrics["nn_error_100"]["value"] <= 1
+    assert "nn_error_100_validation" not in metrics
     check_outputs(Path("nn/receipt.json"))
+
+
+def test_held_out_images_are_not_trained_on_and_have_an_error_of_their_own(home):
+    """Other pixels among the held-out images change no weight, and the test error stands as without them."""
+    assert trained("a", validation=40) == 0
+    images = np.load(DATA / "train_images.npy")
+    images[80:] = 255 - images[80:]
+    np.save(DATA / "train_images.npy", images)
+    _receipt("data/prepared/tiny/receipt.json", *sorted(DATA.glob("*.npy")))
+    assert trained("b", validation=40) == 0
+    assert outputs("a") == outputs("b")
+    assert classified("b", validation=40, nn_samples=[60]) == 0
+    metrics = json.loads(Path("nn/metrics.json").read_text())
+    assert metrics["nn_error_60_validation"]["n_images"] == 40
+    assert metrics["nn_error_real_validation"]["value"] > 0.5  # negatives, classified by positives
+    assert metrics["nn_error_real"]["n_samples"] == 60
 
 
 def test_forged_images_are_refused(home, capsys):

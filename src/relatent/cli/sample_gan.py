@@ -38,14 +38,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     from relatent.data.streams import stream
     from relatent.evaluation.gan_samples import generated, judge, path_metrics
-    from relatent.training.gan_data import draw_labels, draw_z
+    from relatent.training.gan_data import draw_labels, draw_z, trained_on
     from relatent.training.runtime import configure_torch
     from relatent.visual.latent import jump_index, spherical_path, straight_path
 
     settings = job.settings
     determinism = configure_torch(settings.threads)
     train = np.load(job.inputs["train_images"], mmap_mode="r")
-    kept = np.load(job.inputs["kept"]) if "kept" in job.inputs else np.arange(len(train))
+    kept = np.load(job.inputs["kept"]) if "kept" in job.inputs else None
+    kept = trained_on(len(train), kept, settings.validation)
     if len(kept) > MOST_TRAIN_IMAGES:
         kept = np.sort(stream(settings.seed, "judged training images").permutation(kept)[:MOST_TRAIN_IMAGES])
     heldout = torch.from_numpy(np.load(job.inputs["heldout_images"])) if "heldout_images" in job.inputs else None

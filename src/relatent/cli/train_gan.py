@@ -62,14 +62,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _train(job: Job[GanSettings], replicas: "Replicas") -> "tuple[Tensors, Tensors, list[dict[str, float]]]":
     """Tensors of the model, tensors of the early generators, rows of the history."""
     from relatent.training.gan import train_gan
-    from relatent.training.gan_data import TrainingSet
+    from relatent.training.gan_data import TrainingSet, trained_on
     from relatent.training.gan_run import GanRun
     from relatent.training.gan_schedule import Schedule
     from relatent.training.gan_watch import Watch
 
     settings = job.settings
     images = np.load(job.inputs["images"], mmap_mode="r")
-    kept = np.load(job.inputs["kept"]) if "kept" in job.inputs else np.arange(len(images))
+    kept = np.load(job.inputs["kept"]) if "kept" in job.inputs else None
     labels = np.load(job.inputs["labels"]) if "labels" in job.inputs else None
     schedule = Schedule(
         epochs=settings.epochs,
@@ -88,7 +88,7 @@ def _train(job: Job[GanSettings], replicas: "Replicas") -> "tuple[Tensors, Tenso
     try:
         run_ = GanRun(
             settings.net,
-            TrainingSet(images, kept, labels),
+            TrainingSet(images, trained_on(len(images), kept, settings.validation), labels),
             schedule,
             settings.seed,
             settings.batch_norm_eps,

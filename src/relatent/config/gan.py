@@ -41,6 +41,7 @@ class _Training(Settings):
     beta1: float = Field(default=0.5, ge=0, lt=1, description="Adam")
     beta2: float = Field(default=0.999, ge=0, lt=1, description="Adam")
     adam_eps: float = Field(default=1e-8, gt=0, description="Adam")
+    validation: int = Field(default=0, ge=0, description="last images of the train split that are not trained on")
     z_prior: Literal["uniform", "normal"] = Field(default="uniform", description="U[-1, 1] or N(0, 1)")
     precision: Literal["fp32", "bf16"] = Field(default="fp32", description="bf16: autocast, weights stay fp32")
     seed: int = Field(default=0, ge=0, description="keys weights, z and the order of the images")
@@ -81,6 +82,7 @@ class GanOverride(Settings):
     decay_epochs: int | None = Field(default=None, ge=0)
     batch_size: int | None = Field(default=None, ge=2)
     learning_rate: float | None = Field(default=None, gt=0)
+    validation: int | None = Field(default=None, ge=0)
     z_prior: Literal["uniform", "normal"] | None = None
     precision: Literal["fp32", "bf16"] | None = None
     processes: int | None = Field(default=None, ge=1)

@@ -65,9 +65,10 @@ class SampleSection(SampleSettings):
 
 
 class GanSampleSettings(SampleSettings):
-    """One GAN cell's settings, with what its net must be told to be built again."""
+    """One GAN cell's settings, with what its net must be told to be built again, and what it was trained on."""
 
     net: str
+    validation: int
     z_prior: Literal["uniform", "normal"]
     batch_norm_eps: float
 
@@ -79,6 +80,7 @@ class NearestNeighbourSettings(Settings):
     seed: int
     threads: int
     net: str
+    validation: int
     z_prior: Literal["uniform", "normal"]
     batch_norm_eps: float
 
@@ -91,6 +93,7 @@ def nearest_neighbour_settings(sample: SampleSection, gan: GanSection, cell: str
         seed=sample.seed,
         threads=sample.threads,
         net=trained.net,
+        validation=trained.validation,
         z_prior=trained.z_prior,
         batch_norm_eps=trained.batch_norm_eps,
     )
@@ -100,4 +103,10 @@ def gan_sample_settings(sample: SampleSection, gan: GanSection, cell: str) -> Ga
     """The resolved settings of sampling from one GAN cell."""
     trained = gan.settings_of(cell)
     values = sample.settings_of(cell).model_dump()
-    return GanSampleSettings(**values, net=trained.net, z_prior=trained.z_prior, batch_norm_eps=trained.batch_norm_eps)
+    return GanSampleSettings(
+        **values,
+        net=trained.net,
+        validation=trained.validation,
+        z_prior=trained.z_prior,
+        batch_norm_eps=trained.batch_norm_eps,
+    )

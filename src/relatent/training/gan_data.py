@@ -35,6 +35,18 @@ class TrainingSet:
         return self.images[chosen], None if self.labels is None else self.labels[chosen]
 
 
+def trained_on(n_images: int, kept: NDArray[np.int64] | None, validation: int) -> NDArray[np.int64]:
+    """Which of a split's images a GAN is trained on, (m,): those kept, but for the last `validation` of the split.
+
+    Args:
+        n_images: in the split.
+        kept: by de-duplication; all if None.
+        validation: images held out, on which a schedule can be chosen; as in the supplement, which holds out 10,000.
+    """
+    indices = np.arange(n_images) if kept is None else kept
+    return indices[indices < n_images - validation]
+
+
 def check_images(name: str, data: TrainingSet, batch_size: int) -> int:
     """Refuse images that are not the net's, before anything is built; returns their channels.
 
