@@ -6,6 +6,7 @@ import numpy as np
 
 from relatent.ledger.files import sha256_of, write_json
 from relatent.ledger.receipts import FileRecord, Receipt, write_receipt
+from relatent.probe.diagnostics import confusion
 
 SEEDS = (0, 1, 2)
 DENSITY = [
@@ -109,6 +110,7 @@ def make_dedup(root: Path, study: str = "demo") -> None:
 
 def make_probe(root: Path, study: str = "demo") -> None:
     rng = np.random.default_rng(1)
+    labels = np.arange(400) % 10
     for row, (full, few, units) in PROBE.items():
         folder = root / f"results/{study}/probe/digits32/{row}"
         folder.mkdir(parents=True)
@@ -118,7 +120,7 @@ def make_probe(root: Path, study: str = "demo") -> None:
                 "value": full,
                 "unit": "fraction",
                 "n_images": 400,
-                "confusion": (np.eye(10, dtype=int) * 38 + rng.integers(0, 2, (10, 10))).tolist(),
+                "confusion": confusion(np.where(rng.random(400) < full, labels, rng.integers(0, 10, 400)), labels),
             },
             "accuracy_few": {
                 "value": float(np.mean(draws)),
@@ -146,8 +148,8 @@ def make_probe(root: Path, study: str = "demo") -> None:
                 }
                 metrics[f"accuracy_few_layer{layer}"] = {"value": few - 0.05 / layer, "low": few - 0.06, "high": few}
             images = rng.integers(0, 256, (8, 6, 1, 32, 32), dtype=np.uint8)
-            near, labels = rng.integers(0, 1297, (8, 5)), rng.integers(0, 10, (8, 6))
-            np.savez(folder / "pictures.npz", images=images, labels=labels, shown=np.arange(8), neighbours=near)
+            near, shown = rng.integers(0, 1297, (8, 5)), rng.integers(0, 10, (8, 6))
+            np.savez(folder / "pictures.npz", images=images, labels=shown, shown=np.arange(8), neighbours=near)
             receipt(root, folder, "probe_pictures", f"digits32/{row}", name="pictures.receipt.json")
         write_json(folder / "metrics.json", metrics)
         receipt(root, folder, "probe", f"digits32/{row}")

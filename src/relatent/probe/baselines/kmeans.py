@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
 from relatent.progress import Progress
+
+# Points whose distances to all centroids are taken at once: they fit in a core's share of the cache.
+BLOCK_POINTS = 512
 
 
 @dataclass(frozen=True)
@@ -74,25 +78,29 @@ def _lloyd(points: np.ndarray, count: int, iterations: int, rng: np.random.Gener
     if count > len(points):
         raise ValueError(f"{count} centroids asked of {len(points)} patches; cut more patches")
     centroids = points[rng.permutation(len(points))[:count]].copy()
-    squares = (points**2).sum(axis=1)
+    # p.c - |c|^2 / 2, which is largest for the nearest centroid, as one product of (p, 1) and (c, -|c|^2 / 2).
+    left = np.ones((BLOCK_POINTS, points.shape[1] + 1), np.float32)
+    closeness = np.empty((BLOCK_POINTS, count), np.float32)
     with Progress("K-means", iterations, "passes") as progress:
         for _ in range(iterations):
             sums, counts = np.zeros(centroids.shape, np.float64), np.zeros(count)
-            distance = np.empty(len(points), np.float32)
-            half = (centroids**2).sum(axis=1) / 2
-            for start in range(0, len(points), 2048):
-                block = points[start : start + 2048]
-                scores = block @ centroids.T - half
+            best = np.empty(len(points), np.float32)
+            right = np.hstack([centroids, -(centroids**2).sum(axis=1)[:, None] / 2]).T
+            for start in range(0, len(points), BLOCK_POINTS):
+                block = points[start : start + BLOCK_POINTS]
+                left[: len(block), :-1] = block
+                scores = np.matmul(left[: len(block)], right, out=closeness[: len(block)])
                 nearest = scores.argmax(axis=1)
-                distance[start : start + 2048] = squares[start : start + 2048] - 2 * scores.max(axis=1)
-                # One product with the one-hot assignment sums every cluster at once.
+                best[start : start + len(block)] = scores[np.arange(len(block)), nearest]
                 order = np.argsort(nearest, kind="stable")
                 labels, first = np.unique(nearest[order], return_index=True)
                 sums[labels] += np.add.reduceat(block[order], first, axis=0)
                 counts += np.bincount(nearest, minlength=count)
             empty = np.flatnonzero(counts == 0)
             centroids = (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
-            centroids[empty] = points[np.argsort(-distance, kind="stable")[: len(empty)]]
+            if len(empty):
+                distance = (points**2).sum(axis=1) - 2 * best
+                centroids[empty] = points[np.argsort(-distance, kind="stable")[: len(empty)]]
             progress.advance()
     return centroids
 
@@ -109,16 +117,18 @@ def triangle_features(dictionary: Dictionary, images: np.ndarray, out: np.ndarra
     right = np.hstack([-2 * dictionary.centroids, np.ones_like(squares), squares]).T
     left = np.ones((side_y * side_x, right.shape[0]), np.float32)
     distance = np.empty((len(left), right.shape[1]), np.float32)
+    clipped = torch.from_numpy(distance)  # the same memory: torch clips several times faster than numpy
+    average = np.full(right.shape[1], 1 / right.shape[1], np.float32)
     with Progress("K-means features", len(images), "images") as progress:
         for index in range(len(images)):
             patches = patches_of(images[index : index + 1], dictionary.patch)[0].reshape(len(left), -1)
             white = (contrast_normalised(patches) - dictionary.mean) @ dictionary.whitening
             left[:, :-2], left[:, -2] = white, (white**2).sum(axis=1)
             np.matmul(left, right, out=distance)
-            np.maximum(distance, 0, out=distance)
+            clipped.clamp_(min=0)
             np.sqrt(distance, out=distance)
-            np.subtract(distance.mean(axis=1)[:, None], distance, out=distance)
-            np.maximum(distance, 0, out=distance)
+            np.subtract((distance @ average)[:, None], distance, out=distance)
+            clipped.clamp_(min=0)
             out[index] = (pooling @ distance).reshape(-1)
             progress.advance()
 

@@ -68,25 +68,27 @@ def draw_confusion(inputs: Inputs, settings: PageSettings) -> Drawing:
     figure, axes = plt.subplots(
         1, len(sources), figsize=(3.6 * len(sources), 3.5), sharey=True, squeeze=False, layout="constrained"
     )
-    shares, rows = {}, []
+    shares: dict[str, tuple[list[Any], Any]] = {}
+    rows: list[dict[str, Any]] = []
     for source in sources:
-        counts = np.array(inputs.json(source, "metrics.json")["accuracy_full"]["confusion"], dtype=float)
-        shares[source] = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        confusion = inputs.json(source, "metrics.json")["accuracy_full"]["confusion"]
+        classes, counts = confusion["classes"], np.array(confusion["counts"], dtype=float)
+        shares[source] = classes, counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         rows += [
-            {"source": source, "true_class": true, "predicted_class": predicted, "images": int(counts[true, predicted])}
-            for true in range(len(counts))
-            for predicted in range(len(counts))
+            {"source": source, "true_class": true, "predicted_class": predicted, "images": int(counts[y, x])}
+            for y, true in enumerate(classes)
+            for x, predicted in enumerate(classes)
         ]
-    wrong = [share[~np.eye(len(share), dtype=bool)].max() for share in shares.values()]
-    for axis, (source, share) in zip(axes[0], shares.items(), strict=True):
+    wrong = [share[~np.eye(len(share), dtype=bool)].max() for _, share in shares.values()]
+    for axis, (source, (classes, share)) in zip(axes[0], shares.items(), strict=True):
         shown = np.ma.masked_array(share, np.eye(len(share), dtype=bool))
         picture = axis.imshow(100 * shown, cmap="cividis", vmin=0, vmax=max(1.0, 100 * max(wrong)))
         for place in range(len(share)):
             right = f"{100 * share[place, place]:.0f}"
             axis.text(place, place, right, ha="center", va="center", fontsize=6.5, color="#333333")
         axis.set_title(probe_row_title(source.rpartition("/")[2]), loc="left")
-        axis.set_xticks(range(len(share)))
-        axis.set_yticks(range(len(share)))
+        axis.set_xticks(range(len(share)), classes)
+        axis.set_yticks(range(len(share)), classes)
         axis.set_xlabel("predicted class")
         axis.grid(False)
     axes[0, 0].set_ylabel("true class")
