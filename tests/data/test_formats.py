@@ -21,6 +21,7 @@ from relatent.data.formats.npz import read_npz
 from relatent.data.images import small_image
 from relatent.data.listing import Listing, write_listing
 from relatent.data.parts import BLOCK
+from relatent.errors import DataIntegrityError
 
 RNG = np.random.default_rng(0)
 
@@ -188,6 +189,33 @@ def test_lsun_is_read_in_the_order_of_its_keys_from_any_block(tmp_path, kind):
     assert part.n_images == 3
     assert [part.names[index] for index in range(3)] == ["00000000", "00000001", "00000002"]
     np.testing.assert_array_equal(all_images(part), np.stack([small_image(content, 32) for content in images]))
+
+
+@pytest.mark.parametrize("start", [0, 64, 128, 192])
+def test_a_database_read_from_any_block_has_all_its_names(tmp_path, monkeypatch, start):
+    """A run that goes on after a kill reads the later blocks only, and names every image."""
+    from relatent.data import decode
+    from relatent.data.formats import lmdb
+
+    monkeypatch.setattr(decode, "BLOCK", 64)
+    monkeypatch.setattr(lmdb, "BLOCK", 64)
+    images = [made.encoded(made.photograph(40, 40, seed=index % 7)) for index in range(150)]
+    part = LmdbPart(lmdb_of(tmp_path / "data.mdb", images), 16, workers=1)
+    found = [block.images for block in part.blocks(start)]
+    expected = [small_image(content, 16) for content in images[start:]]
+    assert sum(map(len, found)) == max(0, 150 - start)
+    if expected:
+        np.testing.assert_array_equal(np.concatenate(found), np.stack(expected))
+    assert [part.names[index] for index in (149, 0, 70)] == ["00000095", "00000000", "00000046"]
+
+
+def test_a_database_whose_keys_are_no_names_is_refused(tmp_path):
+    lmdb = pytest.importorskip("lmdb")
+    path = tmp_path / "data.mdb"
+    with lmdb.open(str(path), subdir=False, map_size=1 << 22) as environment, environment.begin(write=True) as writer:
+        writer.put("bär".encode(), made.encoded(made.photograph()))
+    with pytest.raises(DataIntegrityError, match=r"data.mdb: key .* is no image name"):
+        list(LmdbPart(path, 32, workers=1).blocks())
 
 
 @pytest.mark.parametrize("size", [(256, 256), (500, 375), (375, 500), (65, 64), (70, 700)])

@@ -214,8 +214,9 @@ def test_a_run_killed_at_any_point_ends_in_the_same_bytes(photographs, tmp_path)
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-STREAM = """
-import resource, sys
+STREAM = (
+    """
+import sys
 from pathlib import Path
 import numpy as np
 from relatent.data.parts import BLOCK, Block
@@ -230,8 +231,9 @@ class Stream:
 
 order = shuffled(Stream.n_images, "stream", 0)
 write_splits({"all": Stream()}, [SplitRows("train", "all", order)], (3, 64, 64), Path(sys.argv[1]), "x", False)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
+    + made.PRINT_PEAK
+)
 
 
 @pytest.mark.slow
@@ -246,3 +248,62 @@ def test_memory_does_not_grow_with_the_set(tmp_path):
         for path in (tmp_path / str(n)).iterdir():
             path.unlink()
     assert peaks[1] - peaks[0] < 50_000  # kB
+
+
+DECODE = (
+    """
+import sys
+from pathlib import Path
+from relatent.data import decode, parts
+parts.BLOCK = decode.BLOCK = 64  # blocks of few images
+from relatent.data.formats.folder import FolderPart
+from relatent.data.formats.lmdb import LmdbPart
+from relatent.data.listing import Listing
+from relatent.data.splits import shuffled
+from relatent.data.store import SplitRows, write_splits
+
+source, scratch = map(Path, sys.argv[1:])
+folder = source.with_suffix(".photos")
+part = LmdbPart(source, 64, 1) if source.suffix == ".mdb" else FolderPart(folder, Listing(source), 64, False, 1)
+order = shuffled(part.n_images, "stream", 0)
+write_splits({"all": part}, [SplitRows("train", "all", order)], (3, 64, 64), scratch, "x", False)
+"""
+    + made.PRINT_PEAK
+)
+
+
+def noisy_jpegs(n: int) -> Iterator[tuple[str, bytes]]:
+    """JPEGs of some 50 KiB, what a photograph of 400×500 has: noise packs badly."""
+    rng = np.random.default_rng(0)
+    contents = [made.encoded(made.Image.fromarray(rng.integers(0, 256, (200, 200, 3), np.uint8)), quality=90)] * 2
+    for index in range(n):
+        yield f"{index:06}.jpg", contents[index % 2]
+
+
+@pytest.mark.parametrize("kind", ["lmdb", "folder"])
+def test_memory_does_not_grow_with_the_images_decoded(tmp_path, kind):
+    """60 MB of JPEGs more, read from a database or a folder and made 64×64, and no more memory.
+
+    What is read through the database's map would stay in memory if the map were kept: 46 GB of LSUN's bedrooms.
+    """
+    peaks = []
+    for n in (256, 1536):
+        if kind == "lmdb":
+            lmdb = pytest.importorskip("lmdb")
+            source = tmp_path / f"{n}.mdb"
+            opened = lmdb.open(str(source), subdir=False, map_size=1 << 29)
+            with opened as environment, environment.begin(write=True) as writer:
+                for name, content in noisy_jpegs(n):
+                    writer.put(name.encode(), content)
+        else:
+            from relatent.data.listing import write_listing
+
+            source = tmp_path / f"{n}.tsv"
+            source.with_suffix(".photos").mkdir()
+            for name, content in noisy_jpegs(n):
+                (source.with_suffix(".photos") / name).write_bytes(content)
+            with source.open("wb") as file:
+                write_listing(source.with_suffix(".photos"), file)
+        command = [sys.executable, "-c", DECODE, str(source), str(tmp_path / f"{n}")]
+        peaks.append(int(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    assert peaks[1] - peaks[0] < 25_000  # kB

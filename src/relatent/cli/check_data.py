@@ -1,6 +1,7 @@
 """Job: check a prepared dataset for what changes numbers (rule check_data, table `data_checks`).
 
-Label counts and mean per split, exact duplicates within and across splits, and the name of the test binarisation.
+Label counts and mean per split, exact and near duplicates within and across splits, and the name of the test
+binarisation.
 """
 
 import sys
@@ -15,6 +16,7 @@ from relatent.cli.job import JobParser, run
 from relatent.config.base import Settings
 from relatent.data.binarisation import TEST_SEED, binarisation_id, test_binarisation
 from relatent.data.checks import (
+    ALIKE,
     NEAR,
     Thumbnails,
     comparable,
@@ -22,9 +24,9 @@ from relatent.data.checks import (
     image_digests,
     inconsistent_labels,
     label_histogram,
+    likeness_found,
     mean_grey,
     metric,
-    near_duplicates,
     thumbnails,
 )
 from relatent.data.store import open_array
@@ -79,17 +81,18 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 
 
 def near_copies(images: Mapping[str, NDArray[np.uint8]]) -> dict[str, dict[str, Any]]:
-    """Near duplicates within train, and of the other splits in train; left out where the sets are too large."""
-    found: dict[str, dict[str, Any]] = {}
+    """Near duplicates within each split, and of the other splits in train; not of sets too large to compare."""
     small: dict[str, Thumbnails] = {}
-    for split in images:
-        if "train" not in images or not comparable(images[split], images["train"]):
+    found: dict[str, dict[str, Any]] = {}
+    for split, others in [*((name, name) for name in images), *((name, "train") for name in images if name != "train")]:
+        if others not in images or not comparable(images[split], images[others]):
             continue
-        for name in {"train", split} - set(small):
+        for name in {split, others} - set(small):
             small[name] = thumbnails(images[name])
-        count = near_duplicates(small[split], None if split == "train" else small["train"])
-        name = split if split == "train" else f"{split}_in_train"
-        found[f"near_duplicates_{name}"] = metric(count, "count", correlation=NEAR)
+        likeness = likeness_found(small[split], None if split == others else small[others])
+        name = split if split == others else f"{split}_in_{others}"
+        found[f"near_duplicates_{name}"] = metric(int(np.sum(likeness >= NEAR)), "count", correlation=NEAR)
+        found[f"alike_{name}"] = metric(int(np.sum(likeness >= ALIKE)), "count", correlation=ALIKE)
     return found
 
 

@@ -1,8 +1,10 @@
-"""Checks of prepared arrays that change numbers: label counts, means, duplicates within and across splits."""
+"""Checks of prepared arrays that change numbers: label counts, means, duplicates within and across splits.
+
+Arrays are mapped from the disk and passed through block by block: three million images are never in memory.
+"""
 
 import hashlib
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,26 +12,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 4096  # images at a time
+from relatent.data.store import in_blocks
+
 SEARCH_BLOCK, COLUMN_BLOCK = 256, 2048
 PAIRS = 4096
 THUMBNAIL = 8  # side, about
 FLAT = 2.0  # grey levels of standard deviation in the thumbnail
 NEAR = 0.98  # pixel correlation of near duplicates
+ALIKE = 0.95  # of images that look alike: CIFAR-10's known copies, recompressed or cut anew, and a few clear skies
 MARGIN = 0.01  # thumbnails of near duplicates are more alike than they, up to what the cut of blocks takes away
 MOST_PRODUCTS = 10**13  # about two minutes on one core
 
 
 def mean_grey(images: NDArray[np.uint8]) -> float:
     """Mean of all pixels, as a fraction of 255; from exact integer sums."""
-    total = sum(int(images[first : first + BLOCK].sum(dtype=np.uint64)) for first in range(0, len(images), BLOCK))
-    return total / (255 * images.size)
+    return sum(int(block.sum(dtype=np.uint64)) for block in in_blocks(images)) / (255 * images.size)
 
 
 def image_digests(images: NDArray[np.uint8]) -> NDArray[np.bytes_]:
     """(n,) 16-byte digest of each image; equal exactly where the pixels are (up to a chance of 2**-64 or so)."""
     digests = np.empty(len(images), dtype="S32")
-    for index, image in enumerate(images):
+    every = (image for block in in_blocks(images) for image in block)
+    for index, image in enumerate(every):
         digests[index] = hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest().encode()
     return digests
 
@@ -58,10 +62,14 @@ class Thumbnails:
     Attributes:
         images: (n, channel, height, width) uint8.
         vectors: (n, d) float32: thumbnails, centred and of length 1; zero for a flat image, which is near any other.
+        sums: (n,) int64: of an image's pixels.
+        variances: (n,) int64: of an image's pixels, times the square of their number.
     """
 
     images: NDArray[np.uint8]
     vectors: NDArray[np.float32]
+    sums: NDArray[np.int64]
+    variances: NDArray[np.int64]
 
 
 def block_size(height: int, width: int) -> tuple[int, int]:
@@ -78,50 +86,65 @@ def comparable(these: NDArray[np.uint8], those: NDArray[np.uint8]) -> bool:
 
 def thumbnails(images: NDArray[np.uint8]) -> Thumbnails:
     """Reduce images to means of blocks, about 8×8 of them."""
-    n, channels, height, width = images.shape
+    _, channels, height, width = images.shape
     rows, columns = block_size(height, width)
     kept = (height // rows * rows, width // columns * columns)
-    vectors = []
-    for first in range(0, n, BLOCK):
-        block = images[first : first + BLOCK, :, : kept[0], : kept[1]].astype(np.float32)
-        block = block.reshape(len(block), channels, kept[0] // rows, rows, kept[1] // columns, columns)
-        means = block.mean(axis=(3, 5)).reshape(len(block), -1)
+    vectors, sums, variances = [], [], []
+    for block in in_blocks(images):
+        pixels = block[:, :, : kept[0], : kept[1]].astype(np.float32)
+        pixels = pixels.reshape(len(block), channels, kept[0] // rows, rows, kept[1] // columns, columns)
+        means = pixels.mean(axis=(3, 5)).reshape(len(block), -1)
         means -= means.mean(axis=1, keepdims=True)
         length = np.linalg.norm(means, axis=1, keepdims=True)
         flat = length < FLAT * np.sqrt(means.shape[1])
         vectors.append(np.where(flat, 0, means / np.where(flat, 1, length)))
-    return Thumbnails(images, np.concatenate(vectors))
+        sums.append(block.sum(axis=(1, 2, 3), dtype=np.int64))
+        variances.append(math.prod(block.shape[1:]) * products(block, block) - sums[-1] ** 2)
+    return Thumbnails(images, *(np.concatenate(parts) for parts in (vectors, sums, variances)))
 
 
-def near_duplicates(these: Thumbnails, those: Thumbnails | None = None) -> int:
-    """How many of these images have a near copy: pixel correlation of at least NEAR, found through their thumbnails.
+def products(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """(n,): sum over all pixels of the product of each pair of images; whole numbers, hence the same on any machine."""
+    x, y = (images.reshape(len(images), math.prod(images.shape[1:])) for images in (a, b))
+    whole = np.int32 if x.shape[1] * 255**2 < 2**31 else np.int64
+    return np.einsum("ij,ij->i", x, y, dtype=whole).astype(np.int64)
+
+
+def likeness_found(these: Thumbnails, those: Thumbnails | None = None) -> NDArray[np.float64]:
+    """Pixel correlation of each image with the image most like it, found through their thumbnails.
 
     Args:
         these: the split that is asked about.
         those: the split the copies may lie in; None: earlier images of the same split.
 
     Returns:
-        A count that holds exact copies too, flat images not.
+        (n,): 0 where it is below ALIKE, and for flat images; where it is NEAR or more, that of the first such found.
     """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     others = these if those is None else those
-    found = 0
-    for first in range(0, len(these.vectors), SEARCH_BLOCK):
-        block = these.vectors[first : first + SEARCH_BLOCK]
-        stop = first + len(block) if those is None else len(others.vectors)
-        pairs = [_likely_pairs(block, others.vectors, at, stop) for at in range(0, stop, COLUMN_BLOCK)]
-        rows, columns, likeness = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-        if those is None:  # neither itself nor later ones
-            earlier = columns < rows + first
-            rows, columns, likeness = rows[earlier], columns[earlier], likeness[earlier]
-        likeliest = np.argsort(-likeness, kind="stable")
-        near = np.zeros(len(block), dtype=bool)
-        for start in range(0, len(rows), PAIRS):
-            chosen = likeliest[start : start + PAIRS]
-            chosen = chosen[~near[rows[chosen]]]  # one copy is enough
-            alike = correlations(these.images[first + rows[chosen]], others.images[columns[chosen]])
-            near[rows[chosen][alike >= NEAR]] = True
-        found += int(near.sum())
-    return found
+    with threadpool_limits(limits=1, user_api="blas"):  # products this small take two threads ten times the work
+        starts = range(0, len(these.vectors), SEARCH_BLOCK)
+        found = [_likeness_in_block(these, others, first, those is None) for first in starts]
+    return np.concatenate(found)
+
+
+def _likeness_in_block(these: Thumbnails, others: Thumbnails, first: int, earlier_only: bool) -> NDArray[np.float64]:
+    block = these.vectors[first : first + SEARCH_BLOCK]
+    stop = first + len(block) if earlier_only else len(others.vectors)
+    pairs = [_likely_pairs(block, others.vectors, at, stop) for at in range(0, stop, COLUMN_BLOCK)]
+    rows, columns, likeness = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    if earlier_only:  # neither itself nor later ones
+        earlier = columns < rows + first
+        rows, columns, likeness = rows[earlier], columns[earlier], likeness[earlier]
+    likeliest = np.argsort(-likeness, kind="stable")
+    found = np.zeros(len(block))
+    for start in range(0, len(rows), PAIRS):
+        chosen = likeliest[start : start + PAIRS]
+        chosen = chosen[found[rows[chosen]] < NEAR]  # one near copy is enough
+        alike = correlations(these, first + rows[chosen], others, columns[chosen])
+        np.maximum.at(found, rows[chosen], alike)
+    return np.where(found >= ALIKE, found, 0)
 
 
 def _likely_pairs(
@@ -129,18 +152,20 @@ def _likely_pairs(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     """Rows of `block`, columns of `vectors` between `start` and `stop`, and likeness, of pairs worth a closer look."""
     likeness = block @ vectors[start : min(start + COLUMN_BLOCK, stop)].T  # 2 MB: it stays in the cache
-    places = np.flatnonzero(likeness.ravel() >= NEAR - MARGIN)
+    places = np.flatnonzero(likeness.ravel() >= ALIKE - MARGIN)
     rows, columns = np.divmod(places, likeness.shape[1])
     return rows, columns + start, likeness.ravel()[places]
 
 
-def correlations(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """(n,): Pearson correlation of each pair of images over all pixels and channels; 0 where one is flat."""
-    x, y = (images.reshape(len(images), math.prod(images.shape[1:])).astype(np.float64) for images in (a, b))
-    x -= x.mean(axis=1, keepdims=True)
-    y -= y.mean(axis=1, keepdims=True)
-    length = np.sqrt(np.einsum("ij,ij->i", x, x) * np.einsum("ij,ij->i", y, y))
-    return np.einsum("ij,ij->i", x, y) / np.where(length > 0, length, 1)
+def correlations(
+    these: Thumbnails, rows: NDArray[np.int64], others: Thumbnails, columns: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """(pairs,): Pearson correlation of two images over all pixels and channels; 0 where one is of one colour."""
+    pixels = math.prod(these.images.shape[1:])
+    alike = products(these.images[rows], others.images[columns])
+    covariances = pixels * alike - these.sums[rows] * others.sums[columns]
+    lengths = np.sqrt(these.variances[rows].astype(np.float64) * others.variances[columns])
+    return covariances / np.where(lengths > 0, lengths, 1)
 
 
 def label_histogram(labels: NDArray[np.int64], n_classes: int) -> list[int]:
@@ -150,12 +175,10 @@ def label_histogram(labels: NDArray[np.int64], n_classes: int) -> list[int]:
 
 def inconsistent_labels(digests: NDArray[np.bytes_], labels: NDArray[np.int64]) -> int:
     """Sets of equal images that do not all bear one label."""
-    seen: dict[bytes, set[int]] = {}
-    repeated = {digest for digest, count in Counter(digests.tolist()).items() if count > 1}
-    for digest, label in zip(digests.tolist(), labels.tolist(), strict=True):
-        if digest in repeated:
-            seen.setdefault(digest, set()).add(label)
-    return sum(len(found) > 1 for found in seen.values())
+    _, image = np.unique(digests, return_inverse=True)
+    n_labels = int(labels.max()) + 1
+    pairs = np.unique(image * n_labels + labels)  # an image with two labels stands here twice
+    return int(np.count_nonzero(np.bincount(pairs // n_labels) > 1))
 
 
 def metric(value: Any, unit: str, **more: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from relatent.errors import DataIntegrityError, MissingDataError
 
+CHUNK_BYTES = 1 << 24
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
@@ -80,8 +81,10 @@ class Listing:
             raise DataIntegrityError(f"{path}: lists no image; remove it and fetch the dataset again")
         with path.open("rb") as file:
             self.text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        breaks = np.flatnonzero(np.frombuffer(self.text, np.uint8) == ord("\n"))
-        self.starts = np.concatenate([[0], breaks + 1])
+        characters = np.frombuffer(self.text, np.uint8)
+        chunks = range(0, len(characters), CHUNK_BYTES)
+        breaks = [np.flatnonzero(characters[at : at + CHUNK_BYTES] == ord("\n")) + at for at in chunks]
+        self.starts = np.concatenate([[0], *(found + 1 for found in breaks)])
         if self.starts[-1] != len(self.text):
             raise DataIntegrityError(f"{path}: its last line is cut off; remove it and fetch the dataset again")
 

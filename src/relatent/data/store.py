@@ -5,9 +5,10 @@ done is noted after each block, once its bytes are on the disk, so a killed run 
 """
 
 import hashlib
+import mmap
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from relatent.data.parts import Block, Names, Part
+from relatent.data.parts import BLOCK, Block, Names, Part
 from relatent.errors import DataIntegrityError, MissingDataError
 from relatent.ledger.files import atomic_path, read_json, write_json
 from relatent.progress import Progress
@@ -233,6 +234,7 @@ def _copy_rows(source: Path, path: Path, rows: NDArray[np.int64], shape: tuple[i
         file.write(_npy_header((len(rows), *shape[1:])))
         for first in range(0, len(rows), per_copy):
             file.write(array[rows[first : first + per_copy]].tobytes())
+            _give_back(array)
 
 
 def _npy_header(shape: tuple[int, ...]) -> bytes:
@@ -267,6 +269,22 @@ def open_array(path: Path) -> NDArray[Any]:
         raise DataIntegrityError(
             f"{path}: not a whole array ({error}). Remove it and run `snakemake {path}`."
         ) from None
+
+
+def in_blocks(array: NDArray[Any], count: int = BLOCK) -> Iterator[NDArray[Any]]:
+    """Copies of `count` rows after `count` rows.
+
+    Of a mapped array the pages are given back after each block, or all that was read would stay in memory.
+    """
+    for first in range(0, len(array), count):
+        yield np.array(array[first : first + count])
+        _give_back(array)
+
+
+def _give_back(array: NDArray[Any]) -> None:
+    """Give the pages of a mapped array back; they are read again when they are needed."""
+    if isinstance(array.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+        array.base.madvise(mmap.MADV_DONTNEED)
 
 
 def place_file(source: Path, path: Path) -> None:

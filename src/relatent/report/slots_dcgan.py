@@ -212,6 +212,14 @@ def data_slots(sources: Sequence[str]) -> list[Slot]:
         ("exact copies within test", "duplicates_test", "count"),
         ("test images also in training", "duplicates_test_in_train", "count"),
         ("validation images also in training", "duplicates_validation_in_train", "count"),
+        ("near copies within training, correlation ≥ 0.98", "near_duplicates_train", "count"),
+        ("near copies within training, correlation ≥ 0.95", "alike_train", "count"),
+        ("test images with a near copy in training, ≥ 0.98", "near_duplicates_test_in_train", "count"),
+        ("test images with a near copy in training, ≥ 0.95", "alike_test_in_train", "count"),
+        ("smallest class, training", "smallest_class_train", "count"),
+        ("largest class, training", "largest_class_train", "count"),
+        ("smallest class, test", "smallest_class_test", "count"),
+        ("largest class, test", "largest_class_test", "count"),
         ("equal images, other labels (training)", "inconsistent_labels_train", "count"),
     )
     found = []
