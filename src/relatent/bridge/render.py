@@ -208,11 +208,12 @@ def git_ignored(paths: Iterable[str]) -> set[str]:
 
 
 def private_datasets() -> set[str]:
-    """Datasets whose terms need the user's consent: their files are not for passing on (DESIGN 4.18)."""
+    """Datasets that may not be passed on, or whose terms need the user's consent first (DESIGN 4.18)."""
     if not Path("data/registry.yaml").is_file():
         return set()
     registry = load_registry()
-    return {name for name in registry.names() if (terms := registry[registry.raw_of(name)].terms) and terms.consent}
+    terms = {name: registry[registry.raw_of(name)].terms for name in registry.names()}
+    return {name for name, said in terms.items() if said and (said.consent or not said.redistribution)}
 
 
 def data_studies(extra: StudyPlace | None = None) -> list[StudyPlace]:

@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     )
     parser.add_argument("datasets", nargs="+", metavar="DATASET", help="name in the registry, or folder:PATH")
     parser.add_argument("--accept-terms", action="store_true", help="agree to the publishers' terms")
-    parser.add_argument("--size", type=int, default=64, help="of folder: images, shorter side then centre crop")
+    parser.add_argument("--size", type=int, help="of folder: images, shorter side then centre crop; 64")
     parser.add_argument("--name", help="of a folder: dataset; default: the folder's name")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that decode images")
     arguments = parser.parse_args(argv)

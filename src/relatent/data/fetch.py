@@ -142,7 +142,7 @@ class Fetcher:
             tried: list[str] = []
             if (found := self._from_mirror_folder(wanted, path, tried)) is not None:
                 return found
-            for url in self._urls(wanted):
+            for url in self.urls(wanted):
                 if (found := self._from_url(url, wanted, kept, tried)) is not None:
                     _link(kept, path)
                     return found
@@ -169,7 +169,8 @@ class Fetcher:
             temporary.unlink(missing_ok=True)
         return found
 
-    def _urls(self, wanted: Wanted) -> list[str]:
+    def urls(self, wanted: Wanted) -> list[str]:
+        """Where it is asked for, in this order."""
         ours = [f"{self.mirror.rstrip('/')}/{quote(wanted.mirror)}"] if self.mirror and _is_url(self.mirror) else []
         return [*ours, *wanted.urls]
 
