@@ -237,6 +237,70 @@ def test_a_folder_of_images_becomes_a_dataset(place, capsys):
     assert Path("data/prepared/pets/train_images.npy").read_bytes() == before
 
 
+def folder_of_images(place: Path, name: str) -> str:
+    from PIL import Image
+
+    for index in range(20):
+        path = place / name / ("cat" if index % 2 else "dog") / f"{index:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(RNG.integers(0, 256, (20, 20, 3), np.uint8)).save(path)
+    return f"folder:{place / name}"
+
+
+@pytest.mark.parametrize("name", ["img_align_celeba", "ILSVRC2012"])
+def test_a_folder_of_a_set_with_terms_needs_consent(place, monkeypatch, capsys, name):
+    """CelebA and ImageNet come as folders; their terms are the same whoever copied them."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    folder = folder_of_images(place, name)
+    assert run(fetch.main, [folder]) == 2
+    assert "non-commercial research" in capsys.readouterr().err
+    assert not list(Path("data").glob("raw/*/listing.tsv"))
+    assert run(fetch.main, [folder, "--accept-terms"]) == 0
+    assert load_registry()[name.lower()].terms.redistribution is False
+
+
+def test_a_folder_entered_twice_keeps_what_the_user_wrote(place, capsys):
+    """Comments and entries of the user's own stay; another size for the same name is refused, not ignored."""
+    assert run(fetch.main, [folder_of_images(place, "pets"), "--size", "16"]) == 0
+    mine = Path("data/registry.local.yaml").read_text().replace("0.9", "0.8") + "# mine\n"
+    Path("data/registry.local.yaml").write_text(mine)
+    assert run(fetch.main, [folder_of_images(place, "more"), "--size", "16"]) == 0
+    assert Path("data/registry.local.yaml").read_text().startswith(mine)
+    assert {"pets", "more"} <= set(load_registry().names())
+    assert run(fetch.main, [f"folder:{place / 'pets'}", "--size", "32"]) == 2
+    assert "entered in data/registry.local.yaml with images of 16 pixels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["2020 faces", "写真"])
+def test_a_folder_whose_name_can_be_none_of_a_dataset_s_is_refused_before_it_is_entered(place, capsys, name):
+    folder = folder_of_images(place, name)
+    assert run(fetch.main, [folder]) == 2
+    assert "give one with --name" in capsys.readouterr().err
+    assert not Path("data/registry.local.yaml").exists()
+    assert run(fetch.main, [folder, "--name", "faces"]) == 0
+    assert "faces" in load_registry().names()
+
+
+def test_the_plan_says_what_is_not_known(place, monkeypatch, capsys):
+    """A file of unknown size has its URL; one of another size is not *there*; a mirror by URL is named first."""
+    monkeypatch.setenv("RELATENT_MIRROR", "http://mirror.invalid/sets")
+    Path("data/raw/mnist").mkdir(parents=True)
+    Path("data/raw/mnist/t10k-labels-idx1-ubyte.gz").write_bytes(b"half")
+    assert run(fetch.main, ["--plan", "omniglot", "mnist", "svhn"]) == 0
+    shown = capsys.readouterr().out
+    assert "http://mirror.invalid/sets/omniglot/chardata.mat\n    https://raw.githubusercontent.com/yburda" in shown
+    assert "there, but of another size: to download" in shown
+    assert "needs your consent: SVHN may be used for non-commercial purposes only." in shown
+    assert "and 1 of unknown size" in shown
+
+
+def test_sets_that_may_not_be_passed_on_are_never_pushed(place, monkeypatch):
+    """By terms that need consent, or that say so."""
+    from relatent.bridge.render import private_datasets
+
+    assert private_datasets() == {"svhn", "lsun_bedroom"}
+
+
 MISTAKES = {
     "no checksum": (lambda e: e["files"][0].pop("sha256"), "give the published sha256 or md5"),
     "a short checksum": (lambda e: e["files"][0].update(sha256="abc"), "files.0.sha256"),

@@ -162,7 +162,10 @@ def make_prepared(root: Path) -> None:
         metrics = {f"n_{split}": {"value": n, "unit": "count"} for split, n in (("train", 1297), ("test", 400))}
         metrics["mean_train"] = {"value": 0.3053, "unit": "fraction", "n_images": 1297}
         metrics["duplicates_test_in_train"] = {"value": 0, "unit": "count"}
-        metrics["test_binarisation"] = {"value": "0" * 64, "unit": "sha256"}
+        metrics["alike_test_in_train"] = {"value": 3, "unit": "count", "correlation": 0.95}
+        metrics["labels_train"] = {"value": [1200, 97], "unit": "count", "classes": ["a", "b"]}
+        metrics["sha256_train"] = {"value": "ab" * 32, "unit": "sha256"}
+        metrics["test_binarisation"] = {"value": "0" * 64, "unit": "sha256", "seed": 123}
         write_json(folder / "checks.json", metrics)
         receipt(root, folder, "check_data", dataset, name="checks.receipt.json")
 

@@ -109,6 +109,16 @@ def test_agreement_with_the_exact_value_is_a_verdict(root):
     assert len(cells) == 3 and {cell.verdict for cell in cells} == {"reproduced"}
 
 
+def test_the_table_of_the_data_names_hashes_classes_and_binarisations(root):
+    """What no cell can hold stands below; what no dataset has, such as an extra split here, makes no row."""
+    make_table("data_checks")
+    shown = Path("results/demo/tables/data_checks.md").read_text()
+    assert "| test images with a near copy in training, ≥ 0.95 | 3 | 3 |" in shown
+    assert "digits: sha256 of the pixels train abababababab; images per class, train: 1,200, 97" in shown
+    assert "test binarisation (seed 123) 000000000000." in shown
+    assert "extra images" not in shown
+
+
 def test_a_changed_metric_is_refused(root):
     """The table reads only bytes that their receipt names."""
     path = Path("results/demo/evaluate_nll/digits/vae-L1-k1/metrics.json")

@@ -37,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     cells = _cells(job, spec, documents, receipts)
     write_cells(job.outputs["csv"], cells)
     # From here on the table is what its CSV says.
-    tables = lay_out(job.settings.name, spec, read_cells(job.outputs["csv"]), facts_of(documents))
+    notes = spec.notes_of(documents)
+    tables = lay_out(job.settings.name, spec, read_cells(job.outputs["csv"]), facts_of(documents), notes)
     write_text(job.outputs["md"], markdown(tables))
     write_text(job.outputs["tex"], latex(tables))
     page = html_page(spec.title, html_tables(tables, job.outputs["html"].parent))

@@ -50,15 +50,19 @@ OVER = {
 }
 
 
-def lay_out(name: str, spec: TableSpec, cells: Sequence[TableCell], facts: str) -> list[PrintedTable]:
+def lay_out(
+    name: str, spec: TableSpec, cells: Sequence[TableCell], facts: str, notes: Sequence[str] = ()
+) -> list[PrintedTable]:
     """The table as printed, and its orderings as a second one if it has any.
 
     Args:
         facts: what the numbers were measured with, e.g. "k = 5,000, 400 test images"; ends the caption.
+        notes: what else stands below the table.
     """
     main = [cell for cell in cells if cell.column != ORDERING_COLUMN]
     paired = [cell for cell in cells if cell.column == ORDERING_COLUMN]
-    tables = [_main_table(name, spec, main, facts)]
+    table = _main_table(name, spec, main, facts)
+    tables = [replace(table, notes=(*table.notes, *notes))]
     if any(cell.ours is not None for cell in paired):
         tables.append(_orderings_table(name, paired))
     return tables
@@ -76,7 +80,8 @@ def _main_table(name: str, spec: TableSpec, cells: Sequence[TableCell], facts: s
     }
     heads = tuple((column.group, column.heading) for column in columns)
     if spec.transposed:
-        body = {head: tuple(body[row][index] for row in rows) for index, (_, head) in enumerate(heads)}
+        turned = {head: tuple(body[row][index] for row in rows) for index, (_, head) in enumerate(heads)}
+        body = {head: places for head, places in turned.items() if any(place.ours for place in places)}
         heads = tuple(("", row) for row in rows)
         rows = list(body)
     if spec.row_groups:

@@ -1,9 +1,9 @@
 """What a table is made of: its cells, before they have numbers, and its shape on the page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from relatent.report.statistics import Better
 
@@ -56,6 +56,7 @@ class TableSpec:
         row_groups: (heading, prefix of the rows, label of a row without it); empty: rows as they are.
         orderings: reads data/reference/iwae_orderings.csv and per-image values.
         transposed: printed with the CSV's columns as rows, because there are more of them.
+        notes_of: notes made from the sources' metrics.
     """
 
     title: str
@@ -67,6 +68,7 @@ class TableSpec:
     orderings: bool = False
     transposed: bool = False
     notes: tuple[str, ...] = ()
+    notes_of: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda documents: ()
 
     def references(self, sources: Sequence[str]) -> list[Path]:
         """Files of data/reference/ that the table quotes."""
