@@ -3,9 +3,10 @@
 `python benchmarks/dcgan_step.py` takes some minutes; one thread each, processor time, the sides taking turns, so that
 the ratios hold on a loaded machine. The usual loop is that of pytorch/examples (dcgan/main.py): both nets on every
 minibatch, D's weight gradients also computed in G's step, plain Adam, NCHW; its nets are ours in layout and size, with
-torch's batch norm. Ours takes both gradients at the same weights, so that D's answer to the fakes is computed once: 10
-passes of one net instead of 12. The limit is the arithmetic each side does at the best rate that one convolution
-reached in the same run.
+torch's batch norm. It takes G's gradient after D's step. Ours, as our default does, takes both gradients at the same
+weights, so that D's answer to the fakes is computed once: 10 passes of one net instead of 12, and 11 is the least with
+the usual order. So a part of the ratio is fewer products and the rest is their rate; both are printed. The limit is the
+arithmetic each side does at the best rate that one convolution reached in the same run.
 """
 
 import argparse
@@ -137,16 +138,18 @@ def serve(name: str, side: str, images: np.ndarray, pipe: Connection) -> None:
         pipe.send(time.process_time() - start)
 
 
-def measured(name: str, images: np.ndarray, rounds: int) -> tuple[dict[str, int], dict[str, list[float]]]:
+def measured(
+    name: str, images: np.ndarray, sides: list[str], rounds: int
+) -> tuple[dict[str, int], dict[str, list[float]]]:
     """FLOP of a step and seconds of `rounds` steps per side; the sides take turns."""
     context = multiprocessing.get_context("spawn")
     pipes, children = {}, []
-    for side in SIDES:
+    for side in sides:
         pipes[side], theirs = context.Pipe()
         children.append(context.Process(target=serve, args=(name, side, images, theirs), daemon=True))
         children[-1].start()
     flops = {side: pipe.recv() for side, pipe in pipes.items()}
-    times: dict[str, list[float]] = {side: [] for side in SIDES}
+    times: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(rounds):
         for side, pipe in pipes.items():
             pipe.send(True)
@@ -163,22 +166,26 @@ def main() -> None:
     parser.add_argument("--nets", nargs="*", default=NETS)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--sides", nargs="*", default=SIDES, choices=SIDES, help="the usual loop is always measured")
     arguments = parser.parse_args()
+    sides = [side for side in SIDES if side == SIDES[0] or side in arguments.sides]
     torch.set_num_threads(1)
     rates = {precision: best_rate(precision) for precision in ("fp32", "bf16")}
     print(f"best convolution: {rates['fp32'] / 1e9:.0f} GFLOP/s fp32, {rates['bf16'] / 1e9:.0f} bf16; one thread")
     for name in arguments.nets:
         side_px = net_named(name).side
         images = np.random.default_rng(0).integers(0, 256, (arguments.batch, 3, side_px, side_px), dtype=np.uint8)
-        flops, times = measured(name, images, arguments.rounds)
+        flops, times = measured(name, images, sides, arguments.rounds)
         print(f"{name}, batch {arguments.batch}")
         for side, seconds in times.items():
             median = statistics.median(seconds)
             limit = flops[side] / rates["bf16" if "bf16" in side else "fp32"]
             # The ratio within each round is what a loaded machine disturbs least.
             ratio = statistics.median(u / s for u, s in zip(times["usual loop"], seconds, strict=True))
+            fewer = flops[SIDES[0]] / flops[side]
             print(
-                f"  {side:11s} {arguments.batch / median:7.1f} images/s, {ratio:5.2f} times the usual loop, "
+                f"  {side:11s} {arguments.batch / median:7.1f} images/s, {ratio:5.2f} times the usual loop "
+                f"({fewer:.2f} by fewer products, {ratio / fewer:.2f} by their rate), "
                 f"{flops[side] / 1e9:.0f} GFLOP a step, {limit / median:.2f} of the limit",
                 flush=True,
             )

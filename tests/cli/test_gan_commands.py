@@ -108,7 +108,9 @@ def test_the_whole_chain_of_a_conditional_net(home):
     assert outputs(out) == found
     assert np.load(f"{out}/samples.npy").shape == np.load(f"{out}/early.npy").shape == (64, 1, 28, 28)
     assert np.load(f"{out}/interpolation.npy").shape == (4, 4, 1, 28, 28)
-    assert "kid_real" in json.loads(found["metrics.json"])
+    metrics = json.loads(found["metrics.json"])
+    assert "kid_real" in metrics
+    assert len(metrics["realness"]["per_image"]) == 64
     assert classified() == 0
     metrics = json.loads(Path("nn/metrics.json").read_text())
     assert metrics["nn_error_real"]["value"] == 0  # ten kinds far apart

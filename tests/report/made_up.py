@@ -210,6 +210,7 @@ def make_judged(folder: Path) -> None:
         for suffix, scale in (("", 1.0), ("_real", 0.9))
     }
     metrics["memorising_gap"] = {"value": -0.0123, "stderr": 0.002, "unit": "grey levels / 255"}
+    metrics["realness"] = {"value": 0.5, "unit": "logit", "per_image": [i % 7 / 7 for i in range(100)]}
     metrics["copies"] = {"value": 0.01, "unit": "fraction", "n_images": 400}
     write_json(folder / "metrics.json", metrics)
 

@@ -31,8 +31,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     job = parser.parse(argv)
     settings = job.settings
 
-    from relatent.cli.sample_gan import trained_generator
+    from relatent.cli.sample_gan import filled
     from relatent.evaluation.nearest_neighbour import error_of_real, errors_by_samples
+    from relatent.models.dcgan import build_generator
     from relatent.training.runtime import configure_torch
 
     determinism = configure_torch(settings.threads)
@@ -40,9 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         np.load(job.inputs[name], mmap_mode="r")
         for name in ("train_images", "train_labels", "test_images", "test_labels")
     )
-    generator = trained_generator(
-        job.inputs["model"], "generator.", settings.net, tests.shape[1], settings.batch_norm_eps
-    )
+    generator = build_generator(settings.net, tests.shape[1], settings.batch_norm_eps)
+    generator = filled(generator, job.inputs["model"], "generator.")
     if not generator.net.classes:
         raise ConfigError(f"{job.cell}: the net has no labels; only mnist_conditional can train a classifier")
     work = job.work("relatent.evaluation.nearest_neighbour", settings.threads)

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -13,9 +13,9 @@ from relatent.errors import DataIntegrityError
 from relatent.ledger.files import atomic_path, write_json
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from relatent.models.dcgan import Generator
+    Net = TypeVar("Net", bound=nn.Module)
 
 MOST_TRAIN_IMAGES = 100_000  # that samples are compared with: LSUN's three million would need 150 GB
 
@@ -37,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     import torch
 
     from relatent.data.streams import stream
-    from relatent.evaluation.gan_samples import generated, judge, path_metrics
+    from relatent.evaluation.gan_samples import generated, judge, path_metrics, realness
+    from relatent.models.dcgan import build_discriminator, build_generator
     from relatent.training.gan_data import draw_labels, draw_z, trained_on
     from relatent.training.runtime import configure_torch
     from relatent.visual.latent import jump_index, spherical_path, straight_path
@@ -51,8 +52,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         kept = np.sort(stream(settings.seed, "judged training images").permutation(kept)[:MOST_TRAIN_IMAGES])
     heldout = torch.from_numpy(np.load(job.inputs["heldout_images"])) if "heldout_images" in job.inputs else None
     shape = (settings.net, train.shape[1], settings.batch_norm_eps)
-    generator = trained_generator(job.inputs["model"], "generator.", *shape)
-    early = trained_generator(job.inputs["early_model"], "", *shape)
+    generator = filled(build_generator(*shape), job.inputs["model"], "generator.")
+    discriminator = filled(build_discriminator(*shape), job.inputs["model"], "discriminator.")
+    early = filled(build_generator(*shape), job.inputs["early_model"], "")
     net = generator.net
 
     def z_of(purpose: str, count: int) -> torch.Tensor:
@@ -75,6 +77,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     rng = torch.Generator().manual_seed(settings.seed)
     metrics = judge(judged, torch.from_numpy(train[kept]), heldout, rng)
     metrics |= path_metrics({kind: jump_index(images) for kind, images in paths.items()})
+    scores = realness(discriminator, samples, labels)
+    metrics["realness"] = {
+        "value": sum(scores) / len(scores),
+        "unit": "logit of its own discriminator",
+        "per_image": [round(score, 4) for score in scores],
+    }
 
     _write_array(job, "samples", samples)
     _write_array(job, "early", early_samples)
@@ -83,26 +91,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     job.finish(seeds=[settings.seed], threads=settings.threads, determinism=determinism)
 
 
-def trained_generator(path: Path, part: str, name: str, channels: int, eps: float) -> "Generator":
-    """A generator from its weights, in eval mode; `part` is "generator.", or empty for the first early one.
+def filled(net: "Net", path: Path, part: str) -> "Net":
+    """The net with weights from a file, in eval mode.
+
+    Args:
+        net: as built, a generator or a discriminator.
+        path: of model.safetensors or early.safetensors.
+        part: "generator." or "discriminator."; empty for the first early generator.
 
     Raises:
         DataIntegrityError: they are of another net.
     """
     from safetensors.torch import load_file
 
-    from relatent.models.dcgan import build_generator, load_part
+    from relatent.models.dcgan import load_part
 
     try:
         tensors = load_file(path)
         if not part:
             epochs = sorted({key.partition(".")[0] for key in tensors}, key=lambda key: int(key.removeprefix("epoch")))
             part = f"{epochs[0]}.generator."
-        generator = build_generator(name, channels, eps)
-        load_part(generator, tensors, part)
+        load_part(net, tensors, part)
     except (ValueError, IndexError) as error:
         raise DataIntegrityError(f"{path}: {error}. It was not made by train_gan with these settings.") from None
-    return generator.eval()
+    return net.eval()
 
 
 def _write_array(job: Job[GanSampleSettings], name: str, images: "Tensor") -> None:

@@ -16,7 +16,7 @@ from relatent.evaluation.sample_quality import (
     sliced_wasserstein,
     two_sample_accuracy,
 )
-from relatent.models.dcgan import Generator, grey_levels
+from relatent.models.dcgan import Discriminator, Generator, grey_levels, scaled
 
 Metrics = dict[str, dict[str, Any]]
 
@@ -29,6 +29,27 @@ def generated(generator: Generator, z: Tensor, labels: Tensor | None = None, blo
         some = None if labels is None else labels[first : first + block]
         parts.append(grey_levels(generator(z[first : first + block], some), generator.net.output))
     return torch.cat(parts)
+
+
+@torch.no_grad()
+def realness(
+    discriminator: Discriminator, images: Tensor, labels: Tensor | None = None, block: int = 256
+) -> list[float]:
+    """The discriminator's logit that each image is real, by itself, (n,): what it would sort its samples by.
+
+    It was trained on such samples, so it orders them and judges nothing.
+
+    Args:
+        discriminator: in eval mode.
+        images: (n, channel, height, width) uint8.
+        labels: (n,), of a conditional net.
+    """
+    logits = []
+    for first in range(0, len(images), block):
+        some = None if labels is None else labels[first : first + block]
+        x = scaled(images[first : first + block], discriminator.net.output)
+        logits += discriminator(x.contiguous(memory_format=torch.channels_last), some).tolist()
+    return logits
 
 
 def judge(samples: Tensor, train: Tensor, heldout: Tensor | None, rng: torch.Generator) -> Metrics:

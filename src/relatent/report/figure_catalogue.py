@@ -96,6 +96,10 @@ def _gan_samples(cells: Sequence[str]) -> list[tuple[str, str]]:
     return [(f"sample/{cell}", name) for cell in _whole_gans(cells) for name in ("early.npy", "samples.npy")]
 
 
+def _scored_samples(cells: Sequence[str]) -> list[tuple[str, str]]:
+    return [(f"sample/{cell}", name) for cell in _whole_gans(cells) for name in ("samples.npy", "metrics.json")]
+
+
 def _ablation_samples(cells: Sequence[str]) -> list[tuple[str, str]]:
     """The net whose rules are taken away, then each net without one."""
     gans = _sampled(cells)[1]
@@ -174,6 +178,13 @@ FIGURES: dict[str, FigureSpec] = {
         "the order they were drawn",
         _gan_samples,
         pictures.draw_gan_samples,
+    ),
+    "samples_by_realness": FigureSpec(
+        "Samples of the DCGAN, unsorted and sorted",
+        "The same samples twice, as in Figs 10 and 11 of Radford et al. 2016: in the order they were drawn, and by "
+        "what their own discriminator finds most real, which the released demo does before it shows any",
+        _scored_samples,
+        pictures.draw_samples_by_realness,
     ),
     "samples_ablation": FigureSpec(
         "Samples without one of the five rules",

@@ -151,6 +151,28 @@ def draw_gan_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
     return Drawing(figure, rows)
 
 
+def draw_samples_by_realness(inputs: Inputs, settings: PageSettings) -> Drawing:
+    """Radford et al. 2016, Figs 10 and 11: samples as drawn, and the same sorted by the discriminator."""
+    import matplotlib.pyplot as plt
+
+    sources = inputs.sources("samples.npy")
+    figure, axes = plt.subplots(len(sources), 2, figsize=(7, 3.7 * len(sources)), squeeze=False, layout="constrained")
+    rows: list[dict[str, Any]] = []
+    for pair, source in zip(axes, sources, strict=True):
+        path, scores = inputs.file(source, "samples.npy"), inputs.json(source, "metrics.json")["realness"]["per_image"]
+        samples = read_images(path)
+        orders = {
+            "as drawn": range(len(samples)),
+            "most real first": sorted(range(len(samples)), key=lambda i: -scores[i]),
+        }
+        for axis, (name, order) in zip(pair, orders.items(), strict=True):
+            images, columns = square(samples[list(order)])
+            title = f"{source.partition('/')[2]}, {name}"
+            show_mosaic(axis, images, columns, title)
+            rows += image_rows(title, path, images, list(order)[: len(images)], columns)
+    return Drawing(figure, rows)
+
+
 def draw_ablation_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
     """Samples of a net and of the same net without one of the paper's rules, side by side."""
     import matplotlib.pyplot as plt
