@@ -16,7 +16,14 @@ from relatent.probe.baselines.kmeans import (
     standardise,
     triangle_features,
 )
-from relatent.probe.features import discriminator_features, layer_sizes, pixels, pooled, reestimate_statistics
+from relatent.probe.features import (
+    discriminator_features,
+    filter_pictures,
+    layer_sizes,
+    pixels,
+    pooled,
+    reestimate_statistics,
+)
 
 
 def some_images(n: int, channels: int = 1, side: int = 32) -> np.ndarray:
@@ -177,3 +184,11 @@ def test_standardising_uses_the_training_rows_alone():
     train, test = np.array([[0.0], [2.0]], np.float32), np.array([[3.0]], np.float32)
     standardise(train, test)
     np.testing.assert_allclose(test, [[2 / np.sqrt(1.01)]], rtol=1e-6)
+
+
+def test_filters_are_shown_around_grey_by_their_own_largest_weight():
+    """Zero is grey, the largest weight of each filter at an end of the scale, whatever its size."""
+    weights = np.array([[0.0, 1.0, -0.5, 0.0], [-4.0, 0.0, 4.0, 2.0]], np.float32).reshape(2, 1, 2, 2)
+    pictures = np.array(filter_pictures(weights))
+    np.testing.assert_array_equal(pictures.reshape(2, 4), [[128, 255, 64, 128], [1, 128, 255, 192]])
+    assert len(filter_pictures(np.ones((70, 3, 5, 5)))) == 64

@@ -31,6 +31,7 @@ def made_up_study(tmp_path_factory):
         "exact",
         "dedup",
         "probe",
+        "filters",
         "prepared",
         "trained",
         "pictures",
@@ -91,6 +92,7 @@ TRAINED = [
     *(f"train_density/digits/{cell}" for cell in made_up.DENSITY),
     "train_gan/digits32/svhn32-w16",
     *(f"probe_pictures/digits32/{row}" for row in ("random", "dcgan")),
+    *(f"features/digits32/{row}" for row in ("kmeans", "random", "dcgan")),
 ]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from relatent.ledger.files import sha256_of, write_json
 from relatent.ledger.receipts import FileRecord, Receipt, write_receipt
 from relatent.probe.diagnostics import confusion
+from relatent.probe.features import filter_pictures
 
 SEEDS = (0, 1, 2)
 DENSITY = [
@@ -153,6 +154,16 @@ def make_probe(root: Path, study: str = "demo") -> None:
             receipt(root, folder, "probe_pictures", f"digits32/{row}", name="pictures.receipt.json")
         write_json(folder / "metrics.json", metrics)
         receipt(root, folder, "probe", f"digits32/{row}")
+
+
+def make_filters(root: Path, study: str = "demo") -> None:
+    rng = np.random.default_rng(2)
+    for row, count in (("kmeans", 64), ("random", 16), ("dcgan", 16)):
+        folder = root / f"results/{study}/features/digits32/{row}"
+        folder.mkdir(parents=True)
+        layout = {"features": 4 * count, "units": count, "filters": filter_pictures(rng.normal(size=(count, 3, 5, 5)))}
+        write_json(folder / "layout.json", layout)
+        receipt(root, folder, "features", f"digits32/{row}")
 
 
 def make_prepared(root: Path) -> None:

@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.input("weights", "safetensors of the row's net, if it has one", required=False)
     parser.output("train", "float32 (train + validation images, feature)")
     parser.output("test", "float32 (image, feature)")
-    parser.output("layout", "JSON: features, units, layers")
+    parser.output("layout", "JSON: features, units, layers, filters as pictures")
     job = parser.parse(argv)
 
     import numpy as np
@@ -85,6 +85,7 @@ def _kmeans(
 
     from relatent.data.streams import stream
     from relatent.probe.baselines.kmeans import learn_dictionary, standardise, triangle_features
+    from relatent.probe.features import filter_pictures
 
     rng = stream(row.seed, "K-means")
     dictionary = learn_dictionary(development, row.centroids, row.patch, row.patches, row.iterations, rng)
@@ -96,7 +97,9 @@ def _kmeans(
         triangle_features(dictionary, development, train)
         triangle_features(dictionary, test, held)
         standardise(train, held)
-    return {"features": width, "units": row.centroids}  # units as Table 1 counts them: 4,800, not 19,200
+    centroids = dictionary.centroids.reshape(-1, development.shape[1], row.patch, row.patch)
+    # Units as Table 1 counts them: 4,800, not 19,200.
+    return {"features": width, "units": row.centroids, "filters": filter_pictures(centroids)}
 
 
 def _discriminator(
@@ -104,7 +107,7 @@ def _discriminator(
 ) -> tuple[dict[str, object], dict[str, object]]:
 
     from relatent.models.dcgan import build_discriminator
-    from relatent.probe.features import discriminator_features, layer_sizes, reestimate_statistics
+    from relatent.probe.features import discriminator_features, filter_pictures, layer_sizes, reestimate_statistics
     from relatent.training.runtime import configure_torch
 
     determinism = configure_torch(job.settings.threads)
@@ -125,7 +128,9 @@ def _discriminator(
         with _new_array(job.outputs[name], (len(images), net.net.feature_units)) as out:
             discriminator_features(net, images, out, row.batch_size)
     units = max(maps * net.net.width for maps, _ in net.net.discriminator)
-    return {"features": net.net.feature_units, "units": units, "layers": layer_sizes(net)}, determinism
+    layout = {"features": net.net.feature_units, "units": units, "layers": layer_sizes(net)}
+    first = next(net.convs[0].parameters()).detach().numpy()
+    return {**layout, "filters": filter_pictures(first)}, determinism
 
 
 def _fill(net: "Discriminator", job: Job[FeatureSettings], row: DiscriminatorRow) -> None:

@@ -175,6 +175,11 @@ class ProbeSection(Settings):
         """Settings of the pictures, the same for all rows, so that they show the same images."""
         return PictureSettings(seed=self.seed, threads=self.threads)
 
+    def with_filters(self) -> list[str]:
+        """Cells of run whose features come from filters that can be shown: K-means and discriminators."""
+        kinds = (KmeansRow, DiscriminatorRow)
+        return [f"{target}/{row}" for target, row in self.probed() if isinstance(self.rows[row], kinds)]
+
     def compared(self) -> list[str]:
         """Targets that have rows to compare."""
         return [name for name, target in self.targets.items() if target.compare]

@@ -42,6 +42,19 @@ def reestimate_statistics(net: Discriminator, images: Images, batch_size: int) -
     estimate_statistics(net, inputs())
 
 
+def filter_pictures(weights: np.ndarray, most: int = 64) -> list:
+    """The first filters as pictures, nested lists (filter, channel, height, width) of grey levels 0 to 255.
+
+    128 is zero, and each filter is scaled by its own largest weight. As lists, since they stand in the features'
+    layout: a net's first convolution, or the centroids of K-means in their whitened space, as Coates et al. 2011 show
+    theirs.
+    """
+    shown = weights[:most].astype(np.float64)
+    largest = np.abs(shown).reshape(len(shown), -1).max(axis=1)
+    scaled = shown / np.maximum(largest, np.finfo(float).tiny)[:, None, None, None]
+    return np.round(128 + 127 * scaled).astype(int).tolist()
+
+
 def layer_sizes(net: Discriminator) -> list[int]:
     """Features of each convolution after pooling, in the order in which they stand in a row of features."""
     layers = zip(net.net.discriminator, net.net.feature_sides, strict=True)

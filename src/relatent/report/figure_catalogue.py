@@ -164,6 +164,12 @@ def _pictures(cells: Sequence[str]) -> list[tuple[str, str]]:
     return [(cell, "pictures.npz") for cell in cells[:3]]
 
 
+def _probe_filters(cells: Sequence[str]) -> list[tuple[str, str]]:
+    """K-means and the discriminators of the first target that has any, three at most."""
+    rows = _of_phase("features", cells)
+    return [(cell, "layout.json") for cell in rows if cell.split("/")[1] == rows[0].split("/")[1]][:3]
+
+
 FIGURES: dict[str, FigureSpec] = {
     "samples_density": FigureSpec(
         "Samples of VAE and IWAE",
@@ -276,6 +282,13 @@ FIGURES: dict[str, FigureSpec] = {
         "weights",
         _discriminators,
         probe.draw_layers,
+    ),
+    "probe_filters": FigureSpec(
+        "What the rows look for",
+        "Centroids of K-means in their whitened space, and weights of the first convolution of the discriminators; "
+        "grey is zero, each filter is scaled by its own largest weight",
+        _probe_filters,
+        alike.draw_probe_filters,
     ),
     "neighbours": FigureSpec(
         "Nearest neighbours",

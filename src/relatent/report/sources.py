@@ -40,6 +40,7 @@ def trained_cells_of(study: "Study") -> list[str]:
         *(f"train_density/{cell}" for cell in [*study.density.cells(), *study.density.adopted]),
         *(f"train_gan/{cell}" for cell in [*study.gan.cells(), *study.gan.adopted]),
         *(f"probe_pictures/{cell}" for cell in study.probe.pictures),
+        *(f"features/{cell}" for cell in study.probe.with_filters()),
     ]
 
 

@@ -1,6 +1,7 @@
 """Figures of images that are alike: clusters of near-duplicates, nearest neighbours in a row's features."""
 
 import csv
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,4 +103,21 @@ def draw_neighbours(inputs: Inputs, settings: PageSettings) -> Drawing:
             f"test:{a}" if k == 0 else f"train:{near[i, k - 1]}" for i, a in enumerate(shown) for k in range(columns)
         ]
         rows += image_rows(source, path, images.reshape(-1, *images.shape[2:]), places, columns)
+    return Drawing(figure, rows)
+
+
+def draw_probe_filters(inputs: Inputs, settings: PageSettings) -> Drawing:
+    """Filters of the rows that have some, as the features' layout holds them: up to 64 each, in their own order."""
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    sources = inputs.sources("layout.json")
+    figure, axes = plt.subplots(1, len(sources), figsize=(2.6 * len(sources), 2.9), squeeze=False, layout="constrained")
+    rows: list[dict[str, Any]] = []
+    for axis, source in zip(axes.flat, sources, strict=True):
+        filters = np.array(inputs.json(source, "layout.json")["filters"], dtype=np.uint8)
+        columns = math.isqrt(len(filters) - 1) + 1
+        title = probe_row_title(source.rpartition("/")[2]).removesuffix(" + L2-SVM")
+        show_mosaic(axis, filters, columns, title)
+        rows += image_rows(source, inputs.file(source, "layout.json"), filters, range(len(filters)), columns)
     return Drawing(figure, rows)
