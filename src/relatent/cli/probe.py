@@ -58,8 +58,11 @@ def _probe(job: Job[ProbeSettings]) -> None:
                 fit, choose, held = (split.columns(int(start), int(stop)) for split in (train, validation, test))
                 _accuracies(settings, fit, choose, held, metrics, {}, f"_layer{index}")
         for count in settings.curve:
-            metrics[f"accuracy_at_{count}"] = _few(
-                _published(settings, train, validation, test, count), test.labels, settings
+            assert settings.few is not None
+            metrics[f"accuracy_at_{count}"] = (
+                metrics["accuracy_few"]
+                if count == settings.few.labels_per_class
+                else _few(_published(settings, train, validation, test, count), test.labels, settings)
             )
     write_json(job.outputs["metrics"], metrics)
     with atomic_path(job.outputs["predictions"]) as temporary:
