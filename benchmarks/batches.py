@@ -26,6 +26,7 @@ from relatent.data.binarisation import dynamic
 from relatent.data.streams import stream
 from relatent.training.density import Trainer
 from relatent.training.density_state import Run
+from relatent.training.freed_memory import keep_freed_memory
 from relatent.training.runtime import configure_torch
 from relatent.training.schedule import schedule
 
@@ -83,6 +84,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=40, help="per side and round")
     arguments = parser.parse_args()
     configure_torch(1)
+    keep_freed_memory()  # as train_density does
     rng = np.random.default_rng(0)
     images = (rng.integers(0, 256, (5000, PIXELS)) * (rng.random((5000, PIXELS)) < 0.19)).astype(np.uint8)
     timed = sides(images)
