@@ -88,6 +88,9 @@ def ours(name: str, images: np.ndarray, precision: str) -> GanRun:
     return GanRun(name, TrainingSet(images, np.arange(len(images))), schedule, 0, 1e-5, watch, precision)
 
 
+flop_registry[torch.ops.aten.addmm_] = flop_registry[torch.ops.aten.addmm]  # torch forgets the one in place
+
+
 class CountedFlops(TorchDispatchMode):
     """Multiplications and additions of convolutions and products, by torch's own formulas."""
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from relatent.evaluation.gan_samples import judge, memorising
+from relatent.evaluation.gan_samples import judge, memorising, realness
 from relatent.evaluation.sample_quality import (
     FixedFeatures,
     kid,
@@ -13,6 +13,7 @@ from relatent.evaluation.sample_quality import (
     sliced_wasserstein,
     two_sample_accuracy,
 )
+from relatent.models.dcgan import build_discriminator, estimate_statistics, initialise, scaled
 
 
 @pytest.fixture
@@ -116,3 +117,14 @@ def test_without_a_held_out_split_training_images_stand_in_and_memorising_is_not
     metrics = judge(fake, train, None, rng)
     assert metrics["kid_real"]["n_images"] == 60
     assert "memorising_gap" not in metrics
+
+
+def test_realness_of_an_image_does_not_depend_on_its_company():
+    """Batch norm's moments are fixed, so the discriminator's answer to an image is the same in a batch and alone."""
+    net = build_discriminator("svhn32-w4", 3)
+    initialise(net, torch.Generator().manual_seed(0))
+    images = torch.randint(0, 256, (9, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    estimate_statistics(net, [(scaled(images, net.net.output),)])
+    together = realness(net, images, block=4)
+    assert together == pytest.approx([realness(net, image[None])[0] for image in images], abs=1e-5)
+    assert len(set(together)) == 9
