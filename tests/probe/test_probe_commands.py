@@ -1,4 +1,4 @@
-"""The commands on a made-up SVHN in prepared form: features, probe, rivals, comparisons, each with its receipt."""
+"""The commands on a made-up SVHN in the official format: features, probe, rivals, comparisons, each with a receipt."""
 
 import json
 from pathlib import Path
@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from scipy.io import savemat
 
 from relatent.cli import compare_rows, features, learn_features, probe, probe_pictures, rival
 from relatent.cli.job import run
+from relatent.data.formats.mat5 import MatPart
 from relatent.data.streams import stream
 from relatent.ledger.files import read_json
 from relatent.ledger.receipts import FileRecord, Receipt, read_receipt, write_receipt
@@ -29,7 +31,7 @@ def receipt_of(folder: Path, files: list[Path]) -> None:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """Colour images of 32x32 in ten classes, a coarse pattern each, in official splits."""
+    """Colour images of 32x32 in ten classes, a coarse pattern each; read from .mat files such as SVHN's."""
     patch = pytest.MonkeyPatch()
     folder = tmp_path_factory.mktemp("study")
     patch.chdir(folder)
@@ -42,7 +44,12 @@ def study(tmp_path_factory):
         rng = stream(index, "made-up SVHN")
         labels = np.arange(n) % 10
         images = np.clip(patterns[labels] + rng.integers(-40, 40, (n, 3, 32, 32)), 0, 255).astype(np.uint8)
-        for name, values in (("images", images), ("labels", labels.astype(np.int64))):
+        path = folder / f"{split}_32x32.mat"
+        savemat(path, {"X": images.transpose(2, 3, 1, 0), "y": np.where(labels == 0, 10, labels)[:, None]})
+        part = MatPart(path, "X", "y", (3, 32, 32), "height width channel", 10)
+        read = np.concatenate([block.images for block in part.blocks()])
+        np.testing.assert_array_equal(read, images)
+        for name, values in (("images", read), ("labels", part.labels)):
             files.append(DATA / f"{split}_{name}.npy")
             np.save(files[-1], values)
     receipt_of(DATA, files)
@@ -182,6 +189,7 @@ def test_every_rival_prints_validation_and_test_error(study, row, settings, of):
     ("row", "settings", "count"),
     [
         ("dbn", {"kind": "dbn", "layers": [6, 4], "epochs": 1}, 10),
+        ("iwae", {"kind": "m1", "k": 3, "components": 8, "hidden": 8, "latents": 2, "epochs": 1}, 2),
         ("exemplar", {"kind": "exemplar", "exemplars": 4, "width": 2, "steps": 2, "batch_size": 4}, 56),
     ],
 )

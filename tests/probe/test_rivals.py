@@ -89,6 +89,18 @@ def test_m1_bounds_the_density_from_below_and_learning_raises_the_bound():
     assert m1m2.m1_codes(later, x).shape == (300, 2)
 
 
+def test_more_draws_bring_m1s_bound_nearer_to_the_density():
+    """E[L_k] grows with k (Burda et al. 2016, Theorem 1); at k = 1 it is the ELBO, here without its exact KL."""
+    x = torch.randn(400, 5, generator=torch_rng(0, "x"))
+    model = m1m2.train_m1(x.numpy(), 8, 2, 1, 1e-3, 50, 0, k=3)
+    with torch.no_grad():
+        elbo = torch.stack([model.elbo(x, torch_rng(i, "draws")) for i in range(40)]).mean()
+        bounds = [model.iwae_bound(x, k, torch_rng(k, "draws")).mean() for k in (1, 40)]
+        one = torch.stack([model.iwae_bound(x, 1, torch_rng(i, "draws")) for i in range(40)]).mean()
+    assert bounds[0] < bounds[1]
+    torch.testing.assert_close(one, elbo, atol=0.05, rtol=0)
+
+
 def test_m2_sums_the_classes_out():
     """With q(y|x) certain, the bound on log p(x) is the labelled bound of that class."""
     model = m1m2.M2(4, 3, 8, 2)

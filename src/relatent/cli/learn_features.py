@@ -77,7 +77,7 @@ def _features(
         inputs = components.transform(seen)
         scale = np.float32(inputs.std(axis=0).mean())  # one scale for all: the components keep their proportions
         model = train_m1(
-            inputs / scale, row.hidden, row.latents, row.epochs, row.learning_rate, row.batch_size, row.seed
+            inputs / scale, row.hidden, row.latents, row.epochs, row.learning_rate, row.batch_size, row.seed, row.k
         )
         codes = [m1_codes(model, values / scale) for values in (inputs, components.transform(pixels(test)))]
         return codes, {"features": row.latents, "units": row.latents}
