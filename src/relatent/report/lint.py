@@ -34,8 +34,9 @@ def unbacked_numbers(folder: Path) -> list[str]:
             problems.append(str(error))
             continue
         problems += unbacked_cells(path, spec, cells)
-        documents = [document for document in _documents(cells).values() if document is not None]
-        allowed = printed_forms(cells) | _words_of(spec, cells, documents)
+        read = _documents(cells)
+        documents = [document for document in read.values() if document is not None]
+        allowed = printed_forms(cells) | _words_of(spec, cells, documents) | _notes_of(spec, cells, read)
         for kind in KINDS:
             page = path.with_suffix(f".{kind}")
             if not page.is_file():
@@ -120,6 +121,15 @@ def _words_of(spec: TableSpec, cells: Sequence[TableCell], documents: Sequence[M
                 counts = (metric.get(key) for key in ("k", "n_images", "n_labels"))
                 found |= {f"{count:,}" for count in counts if isinstance(count, int)}
     return found
+
+
+def _notes_of(
+    spec: TableSpec, cells: Sequence[TableCell], documents: Mapping[str, Mapping[str, Any] | None]
+) -> set[str]:
+    """Numbers in the notes that a table makes of the metrics it reads, such as hashes and images per class."""
+    by_source = dict(zip(_sources(cells), documents.values(), strict=True))
+    notes = spec.notes_of({source: document for source, document in by_source.items() if document is not None})
+    return set(tokens(" ".join(notes), "md"))
 
 
 def _sources(cells: Sequence[TableCell]) -> list[str]:
