@@ -165,7 +165,7 @@ def test_an_interrupted_fetch_ends_at_once_and_keeps_what_came(place, monkeypatc
             time.sleep(0.01)
         time.sleep(1)  # some twenty of the 2,000 bytes come; the whole would take two minutes
         process.send_signal(signal.SIGINT)
-        message = process.communicate(timeout=60)[1]  # far less than the whole, also on a busy machine
+        message = process.communicate(timeout=20)[1]
         assert process.returncode == 130
         assert "run it again to go on where it stopped" in message
         assert "Traceback" not in message
