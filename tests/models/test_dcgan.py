@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from relatent.models.convolutions import PATCHED_IMAGES, weight_gradient
+from relatent.models import convolutions
+from relatent.models.convolutions import FEWEST_MAPS, PATCHED_IMAGES, StridedConv, weight_gradient
 from relatent.models.dcgan import (
     BatchNorm,
     build_discriminator,
@@ -219,3 +220,23 @@ def test_weight_gradient_as_a_product_is_autograds(kernel, stride):
     (expected,) = torch.autograd.grad(back, weight, x)
     found = weight_gradient(x, y.detach(), kernel, stride, padding)
     torch.testing.assert_close(found, expected, atol=2e-2, rtol=1e-3)
+
+
+def test_a_weight_gradient_is_computed_only_where_it_is_asked_for(monkeypatch):
+    """G's step goes through D to D's input, and D's weights, though parameters, are not among what it asks for."""
+    computed = []
+
+    def counted(*arguments):
+        computed.append(arguments)
+        return weight_gradient(*arguments)
+
+    monkeypatch.setattr(convolutions, "weight_gradient", counted)
+    layer = StridedConv(FEWEST_MAPS, FEWEST_MAPS, 4, 2, 1, bias=False)
+    x = torch.randn(2, FEWEST_MAPS, 8, 8, requires_grad=True)
+    torch.autograd.grad(layer(x).sum(), x)
+    assert not computed
+    _, of_weight = torch.autograd.grad(layer(x).sum(), (x, layer.weight))
+    assert len(computed) == 1
+    layer(x).sum().backward(inputs=[layer.weight])
+    assert len(computed) == 2
+    torch.testing.assert_close(layer.weight.grad, of_weight)

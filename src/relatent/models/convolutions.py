@@ -40,6 +40,17 @@ def weight_gradient(large: Tensor, small: Tensor, kernel: int, stride: int, padd
     return gradient.view(outputs, kernel, kernel, maps).permute(0, 3, 1, 2)
 
 
+def _is_asked_for(node: Any) -> bool:
+    """Whether the pass under way wants this leaf's gradient.
+
+    needs_input_grad only says that the leaf is a parameter; but G's step, say, asks nothing of D's weights.
+    """
+    try:
+        return torch._C._will_engine_execute_node(node)
+    except RuntimeError:  # torch refuses to say so of a leaf that autograd.grad was asked for by name
+        return True
+
+
 class _Strided(torch.autograd.Function):
     """conv2d, or its transpose, with the weight gradient as a product with patches."""
 
@@ -62,7 +73,7 @@ class _Strided(torch.autograd.Function):
                 gradient, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], transposed, [extra] * 2, 1,
                 [True, False, False],
             )[0]  # fmt: skip
-        if ctx.needs_input_grad[1]:
+        if ctx.needs_input_grad[1] and _is_asked_for(ctx.next_functions[1][0]):
             large, small = (gradient, x) if transposed else (x, gradient)
             of_weight = weight_gradient(large, small, weight.shape[2], stride, padding)
         return of_x, of_weight, None, None, None, None

@@ -35,7 +35,7 @@ class Schedule:
     history_every: int
 
     def rate(self, epoch: int) -> float:
-        """Learning rate of a pass, counted from 0."""
+        """Learning rate of a pass, counted from 0; lowered after each decay pass, as in the released code."""
         if epoch < self.epochs:
             return self.learning_rate
-        return self.learning_rate * (1 - (epoch - self.epochs + 1) / self.decay_epochs)
+        return self.learning_rate * (1 - (epoch - self.epochs) / self.decay_epochs)
