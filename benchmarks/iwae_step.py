@@ -24,6 +24,7 @@ from torch import nn
 from relatent.models.density import DensityModel
 from relatent.training.density import Trainer
 from relatent.training.density_state import Run
+from relatent.training.freed_memory import keep_freed_memory
 from relatent.training.runtime import configure_torch
 from relatent.training.schedule import schedule
 
@@ -163,6 +164,7 @@ def main() -> None:
     parser.add_argument("--round-s", type=float, default=0.3)
     options = parser.parse_args()
     configure_torch(threads=1)
+    keep_freed_memory()  # as train_density does
     print("| layers | k | ours, images/s | pythae | usual loop | limit | ours / best peer | ours / limit |")
     print("|---|---|---|---|---|---|---|---|")
     for layers in (1, 2):
