@@ -7,7 +7,7 @@ the best of many rounds, so that the ratios hold on a loaded machine. Sides, all
 - a per-item Dataset behind torch's DataLoader, as in most public reproductions: what torchvision's MNIST and ToTensor
   do to an image, call by call (it is not a dependency of ours), and torch.bernoulli of the result;
 - torch.bernoulli on the whole batch, with the set resident as float32;
-- limit: the random words that the draw needs, nothing else.
+- limit: the random bytes that the draw needs, one a pixel, nothing else.
 
 The training step is ours at k = 1, whole, its feeding included.
 """
@@ -56,7 +56,7 @@ def sides(images: np.ndarray) -> dict[str, Callable[[], object]]:
 
     def ours() -> torch.Tensor:
         now = next(step)
-        return torch.from_numpy(dynamic(batches.at(now), 0, now)).float()
+        return torch.from_numpy(dynamic(batches.at(now), 0, now).astype(np.float32))  # as Trainer.advance
 
     loader = DataLoader(PerItem(images), BATCH, shuffle=True)
 
@@ -70,7 +70,7 @@ def sides(images: np.ndarray) -> dict[str, Callable[[], object]]:
         "ours": ours,
         "per-item DataLoader": lambda: next(items),
         "torch.bernoulli on the batch": lambda: torch.bernoulli(resident[torch.randint(len(images), (BATCH,))]),
-        "limit: random words alone": lambda: rng.bit_generator.random_raw(BATCH * PIXELS // 2),
+        "limit: random bytes alone": lambda: rng.bit_generator.random_raw(BATCH * PIXELS // 8),
         "whole training step, k = 1": Trainer(
             images.reshape(-1, 1, 28, 28), Run("vae", 1, 1, schedule("paper", stages=8)), seed=0
         ).advance,

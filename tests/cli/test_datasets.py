@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import yaml
 from relatent.cli import check_data, fetch, fetch_dataset, prepare, prepare_dataset
 from relatent.cli.job import run
 from relatent.config.registry import load_registry
+from relatent.data.fetch import Fetcher, Wanted
 from relatent.errors import ConfigError
 from relatent.ledger.receipts import check_outputs
 
@@ -173,6 +175,32 @@ def test_an_interrupted_fetch_ends_at_once_and_keeps_what_came(place, monkeypatc
         assert run(fetch.main, ["toy"]) == 0
         assert server.requests[-1][1] is not None  # a range, not the whole file
     assert Path("data/raw/toy/toy.npz").read_bytes() == content
+
+
+def test_an_interrupt_between_two_transfers_waits_for_neither(place, monkeypatch):
+    """Ctrl-C may fall while the second file is handed to a thread and the first one's bytes are coming."""
+    toy(place, monkeypatch)
+    monkeypatch.delenv("RELATENT_MIRROR")
+    content = Path("mirror/toy/toy.npz").read_bytes()
+    with play.serving({"/toy.npz": content}, [play.drips(10_000, 0.05)]) as server:
+
+        class InterruptedPool(ThreadPoolExecutor):
+            def submit(self, *work):
+                if server.requests:
+                    raise KeyboardInterrupt
+                future = super().submit(*work)
+                while not server.requests:
+                    time.sleep(0.01)
+                return future
+
+        monkeypatch.setattr(fetch_dataset, "ThreadPoolExecutor", InterruptedPool)
+        sha256 = hashlib.sha256(content).hexdigest()
+        wanted = [Wanted(name, len(content), sha256, None, [server.url("/toy.npz")], name) for name in ("a", "b")]
+        with pytest.raises(KeyboardInterrupt):
+            fetch_dataset.fetch_all("toy", wanted, place / "data/raw/toy")
+    partial = Fetcher().kept(wanted[0]).with_name(f"{sha256}.part")
+    assert not partial.exists() or partial.stat().st_size < len(content)
+    assert not any(Path("data/raw/toy").iterdir())
 
 
 def test_the_plan_downloads_nothing(place, monkeypatch, capsys):

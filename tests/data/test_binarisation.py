@@ -3,6 +3,7 @@ import pytest
 
 from relatent.data.binarisation import binarisation_id, dynamic, static
 from relatent.data.binarisation import test_binarisation as binarise_test
+from relatent.data.streams import stream
 
 
 def grey_ramp(n: int = 400, pixels: int = 256) -> np.ndarray:
@@ -17,10 +18,36 @@ def test_black_is_never_on_and_white_always_is():
 
 
 def test_the_share_of_pixels_on_is_the_grey_level():
-    """On with probability grey/255, to 5 standard errors at each of the 256 levels."""
+    """On with probability grey/255, to 5 standard errors at each of the 256 levels and in their sum of squares."""
     binary = np.concatenate([dynamic(grey_ramp(), seed=1, step=step) for step in range(50)])
-    p = np.arange(256) / 255
-    assert np.all(np.abs(binary.mean(axis=0) - p) <= 5 * np.sqrt(p * (1 - p) / len(binary)) + 1e-12)
+    p = np.arange(1, 255) / 255
+    z = (binary.mean(axis=0)[1:255] - p) / np.sqrt(p * (1 - p) / len(binary))
+    assert np.abs(z).max() <= 5
+    assert abs((z**2).sum() - 254) <= 5 * np.sqrt(2 * 254)  # chi-square of 254 degrees of freedom
+
+
+@pytest.mark.parametrize("shape", [(400, 256), (3, 5, 17)])
+def test_a_pixel_is_on_when_u_is_below_its_mean(shape):
+    """u < grey/255 in exact integers, u being a pixel's byte and, in a tie, 24 bits more; else these change nothing."""
+    grey = np.arange(np.prod(shape), dtype=np.uint64).astype(np.uint8).reshape(shape)
+    words = stream(2, "dynamic binarisation", 7).bit_generator
+    digits = np.frombuffer(words.random_raw(-(-grey.size // 8)).astype("<u8").tobytes(), np.uint8)[: grey.size]
+    digits = digits.astype(np.int64).reshape(shape)
+    ties = digits == grey
+    rest = np.frombuffer(words.random_raw(-(-ties.sum() // 2)).astype("<u8").tobytes(), "<u4")[: ties.sum()] >> 8
+    least, most = np.zeros(shape, np.int64), np.full(shape, 2**24 - 1)
+    least[ties] = most[ties] = rest
+    for tail in (least, most):
+        expected = 255 * (digits * 2**24 + tail) < grey.astype(np.int64) * 2**32
+        np.testing.assert_array_equal(dynamic(grey, 2, 7), expected)
+
+
+def test_the_layout_of_a_batch_in_memory_changes_no_bit():
+    """A transposed or strided view is read pixel by pixel, in the order of its axes."""
+    grey = np.random.default_rng(0).integers(0, 256, (16, 30), dtype=np.uint8)
+    for view in (grey.T, grey[::2], np.asfortranarray(grey)):
+        np.testing.assert_array_equal(dynamic(view, 0, 0), dynamic(view.copy(order="C"), 0, 0))
+        np.testing.assert_array_equal(dynamic(view[:0], 0, 0), view[:0])
 
 
 def test_each_visit_is_a_fresh_draw():
@@ -28,6 +55,7 @@ def test_each_visit_is_a_fresh_draw():
     grey = grey_ramp(20)
     assert (dynamic(grey, 0, 0) != dynamic(grey, 0, 1)).any()
     assert (dynamic(grey, 0, 0) != dynamic(grey, 1, 0)).any()
+    assert len(np.unique(dynamic(grey, 0, 0), axis=0)) == len(grey)  # equal images in a batch have draws of their own
 
 
 def test_a_step_is_the_same_whatever_came_before_it():

@@ -27,18 +27,24 @@ from relatent.errors import ConfigError, MissingDataError
 from relatent.ledger.files import write_text
 
 # Of sets that users bring as folders, by what stands in the path. Others are the user's to know, and not passed on.
+# In our words, after the agreements as flwrlabs/celeba and timm/imagenet-12k-wds on Hugging Face copy them in LICENSE;
+# what binds is the publishers' own page, `source`.
 OWN = Terms(licence="the user's own to know", source="the user", redistribution=False)
 TERMS_OF_FOLDERS = {
     "celeb": Terms(
         licence="non-commercial research only",
         source="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
-        consent="CelebA may be used for non-commercial research only, and no part of it may be published or passed on.",
+        consent="CelebA is for non-commercial research only. No part of its images, or of data derived from them, may "
+        "be put to commercial use; no part of it may be copied on, published or distributed, except copies for use "
+        "inside one site of your organisation.",
         redistribution=False,
     ),
     "imagenet|ilsvrc": Terms(
         licence="non-commercial research and education only",
         source="https://image-net.org/download.php",
-        consent="ImageNet may be used for non-commercial research and education only, and may not be passed on.",
+        consent="ImageNet is for non-commercial research and education only, at your own responsibility, also for its "
+        "copyrighted images. Only research associates and colleagues may be given it, and only once they have agreed "
+        "to its terms; an employer that is a company is bound by them too.",
         redistribution=False,
     ),
 }

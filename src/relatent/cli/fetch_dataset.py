@@ -78,8 +78,8 @@ def fetch_all(dataset: str, wanted: Sequence[Wanted], folder: Path) -> dict[str,
 
         fetcher = Fetcher(arrived=arrived)
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            futures = {file.name: pool.submit(fetcher.fetch, file, folder / file.name) for file in wanted}
-            try:
+            try:  # around all that follows the first transfer: leaving the pool waits for those begun
+                futures = {file.name: pool.submit(fetcher.fetch, file, folder / file.name) for file in wanted}
                 wait(futures.values())
             except KeyboardInterrupt:
                 stop.set()

@@ -43,16 +43,24 @@ def stream(seed: int, purpose: str, *counters: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=stream_key(seed, purpose, *counters)))
 
 
-def random_words(count: int, seed: int, purpose: str, *counters: int) -> NDArray[np.uint64]:
-    """(count,) 64-bit words from the start of the stream (seed, purpose, counters...).
+def passing_stream(seed: int, purpose: str, *counters: int) -> np.random.Philox:
+    """The raw words of `stream(...)`, cheaper, and good only until this thread asks for its next stream.
 
-    The words of `stream(...).bit_generator.random_raw(count)`. A Philox is made once per thread and set to the key,
-    which costs a twelfth of making one: a minibatch asks for a stream of its own.
+    A Philox is made once per thread and set to the key, which costs a twelfth of making one: a minibatch asks for a
+    stream of its own.
     """
     key = stream_key(seed, purpose, *counters)
     state = {"counter": _ZEROS, "key": np.array([key & _LOW, key >> 64], dtype=np.uint64)}
     _own.generator.state = dict(_START, state=state)  # type: ignore[assignment]  # numpy types it narrowly
-    return _own.generator.random_raw(count)
+    return _own.generator
+
+
+def random_words(count: int, seed: int, purpose: str, *counters: int) -> NDArray[np.uint64]:
+    """(count,) 64-bit words from the start of the stream (seed, purpose, counters...).
+
+    The words of `stream(...).bit_generator.random_raw(count)`.
+    """
+    return passing_stream(seed, purpose, *counters).random_raw(count)
 
 
 def permutation(n: int, seed: int, purpose: str, *counters: int) -> NDArray[np.int64]:

@@ -164,7 +164,8 @@ class Trainer:
         """One step; returns the mean bound of its images, nats."""
         stage = bisect_right(self.ends, self.step)
         rate = self.run.stages[stage].learning_rate
-        x = torch.from_numpy(dynamic(self.batches.at(self.step), self.seed, self.step)).float()
+        binary = dynamic(self.batches.at(self.step), self.seed, self.step)
+        x = torch.from_numpy(binary.astype(np.float32))  # beside numpy's calls, half the cost of torch's float()
         noise = posterior_noise(self.seed, self.step, self.run.k, len(x), self.model.latents)
         total = self.bound(self._gradient(x, noise)).sum().item()
         refuse_non_finite(total, self.step, self.step // self.steps_per_epoch, rate)
