@@ -134,12 +134,12 @@ def test_only_plain_files_are_taken(packed, tmp_path, kind):
 
 def test_a_tar_has_bounds(packed, tmp_path, monkeypatch):
     """A header can claim any size; it is refused before it is read."""
-    monkeypatch.setattr("relatent.bridge.pack.MAX_BYTES", 100)
+    monkeypatch.setattr("relatent.bridge.tars.MAX_BYTES", 100)
     with pytest.raises(DataIntegrityError, match="is too large"):
         unpack(packed)
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr("relatent.bridge.pack.MAX_FILES", 2)
+    monkeypatch.setattr("relatent.bridge.tars.MAX_FILES", 2)
     with pytest.raises(DataIntegrityError, match="is one too many"):
         unpack(packed)
     assert nothing_arrived()

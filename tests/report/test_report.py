@@ -9,7 +9,7 @@ import pytest
 from conftest import REPOSITORY, make_figure, make_table
 from relatent.cli import report
 from relatent.errors import MissingDataError
-from relatent.report.page import duration
+from relatent.report.page import duration, orderings_sentence
 
 
 @pytest.fixture
@@ -46,6 +46,30 @@ def test_the_page_says_effort_settings_cost_and_findings(page):
     assert "study: demo" in page and "seeds: [0, 1, 2]" in page
     assert "1 min 15 s" in page
     assert "on 3 of 3 models" in page
+
+
+@pytest.mark.parametrize(
+    ("argued", "tested", "sentence"),
+    [
+        (13, {"reproduced": 13}, "of 13 orderings the paper argues, 13 hold."),
+        (
+            13,
+            {"worse": 1, "reproduced": 11, "inconclusive": 1},
+            "of 13 orderings the paper argues, 11 hold, 1 is undecided, 1 is reversed.",
+        ),
+        (13, {"reproduced": 1}, "of 13 orderings the paper argues, the one that could be tested holds."),
+        (13, {"worse": 1}, "of 13 orderings the paper argues, the one that could be tested is reversed."),
+        (
+            13,
+            {"reproduced": 1, "worse": 2},
+            "of 13 orderings the paper argues, 3 could be tested: 1 holds, 2 are reversed.",
+        ),
+        (1, {"inconclusive": 1}, "the one ordering the paper argues is undecided."),
+    ],
+)
+def test_orderings_are_counted_as_a_person_says_them(argued, tested, sentence):
+    """And those that were not run are not passed over: one that holds of one tested is not one of one argued."""
+    assert orderings_sentence(argued, tested) == sentence
 
 
 def test_both_colour_schemes_are_served(page):

@@ -3,7 +3,10 @@
 relatent adopt STUDY      after `dvc pull`, `dvc checkout`, or `dvc repro` in a clone: verifies every receipt, puts
                           finished work back into scratch, and only then lets Snakemake know.
 relatent adopt FILE.tar   cells made on another machine or in a long background run, packed by `relatent pack`: verifies
-                          them and puts them into place.
+                          them and puts them into place. A tar of `relatent pack --unfinished` brings checkpoints of
+                          work under way, from which the next `snakemake` goes on. It is refused where the work would
+                          begin afresh all the same (other code, settings, data, torch or processor). A checkpoint has
+                          no receipt that could prove it: take such a tar from machines of your own.
 """
 
 import argparse
@@ -13,6 +16,7 @@ from pathlib import Path
 
 from relatent.bridge.graph import DEMO, study_place
 from relatent.bridge.pack import Arrival, unpack
+from relatent.bridge.resume import adopt_unfinished, holds_unfinished
 from relatent.bridge.states import adopt
 from relatent.cli.job import run
 from relatent.errors import ConfigError
@@ -27,10 +31,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         prog="relatent adopt", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", nargs="?", default=DEMO, metavar="STUDY or FILE.tar")
-    parser.add_argument("--replace", action="store_true", help="of a tar: also where other bytes are there already")
+    parser.add_argument(
+        "--replace",
+        action="store_true",
+        help="of a tar: also where other bytes, or a checkpoint further along, are there already",
+    )
     asked = parser.parse_args(argv)
     if asked.what.endswith(".tar") or "/" in asked.what:
-        _adopt_tar(Path(asked.what), asked.replace)
+        take = _adopt_unfinished if holds_unfinished(Path(asked.what)) else _adopt_tar
+        take(Path(asked.what), asked.replace)
     else:
         adopt(study_place(asked.what))
 
@@ -44,6 +53,14 @@ def _adopt_tar(tar: Path, replace: bool) -> None:
     filled = refill_scratch(receipt for receipt in arrival.receipts.values() if _is_today(receipt))
     print(f"{filled} finished works put into scratch")
     print(_next(arrival))
+
+
+def _adopt_unfinished(tar: Path, replace: bool) -> None:
+    works = adopt_unfinished(tar, replace)
+    print(f"{tar}: {len(works)} works under way, checked")
+    for work in works:
+        print(f"  {work}")
+    print("Next: `snakemake` goes on from there.")
 
 
 def _is_today(receipt: Receipt) -> bool:

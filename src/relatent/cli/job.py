@@ -20,9 +20,9 @@ from typing import Any, Generic, TypeVar
 from relatent.config.base import Settings, checked_json
 from relatent.errors import RelatentError
 from relatent.ledger.code import code_digest
-from relatent.ledger.environment import keep_environment
+from relatent.ledger.environment import environment_record, keep_environment
 from relatent.ledger.receipts import FileRecord, Receipt, check_inputs, write_receipt
-from relatent.ledger.work import Work, work_key
+from relatent.ledger.work import Begun, Work, key_of, key_parts
 
 S = TypeVar("S", bound=Settings)
 
@@ -44,9 +44,12 @@ class Job(Generic[S]):
 
     def work(self, function: str, threads: int | None = None, device: str = "cpu") -> Work:
         """The scratch folder of this job's long work, done by the module `function`."""
-        hashes = [record.sha256 for record in sorted(self.input_records, key=lambda record: record.path)]
-        key = work_key(self.settings.model_dump(mode="json"), hashes, function, device, threads)
-        self.long_work = Work(key, function, device, threads)
+        records = sorted(self.input_records, key=lambda record: record.path)
+        hashes = [record.sha256 for record in records]
+        parts = key_parts(self.settings.model_dump(mode="json"), hashes, function, device, threads)
+        inputs = {record.path: record.sha256 for record in records}
+        begun = Begun(self.receipt.as_posix(), self.cell, function, inputs, parts, environment_record())
+        self.long_work = Work(key_of(parts), function, device, threads, begun)
         return self.long_work
 
     def finish(

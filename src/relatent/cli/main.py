@@ -22,7 +22,7 @@ COMMANDS = {
     "dvc": "renders dvc.yaml from the graph",
     "sync": "after a bare snakemake: makes DVC agree",
     "adopt": "after dvc pull, checkout or repro in a clone, or with cells from elsewhere: makes Snakemake agree",
-    "pack": "packs finished cells with their receipts into one tar for `adopt`",
+    "pack": "packs finished cells, or checkpoints of cells under way, into one tar for `adopt`",
 }
 
 

@@ -148,24 +148,47 @@ def findings(folder: Path) -> list[str]:
     """Plain sentences: orderings that were tested, agreement with exact values, the probe's paired differences."""
     sentences = []
     for path in sorted((folder / "tables").glob("*.csv")):
-        measured = [cell for cell in read_cells(path) if cell.ours is not None]
+        all_cells = read_cells(path)
+        measured = [cell for cell in all_cells if cell.ours is not None]
         title = table_spec(path.stem).title
-        cells = [cell for cell in measured if cell.column == ORDERING]
-        if cells:
-            words = {"reproduced": "hold", "inconclusive": "are undecided", "worse": "are reversed"}
-            counts: Counter[str] = Counter(cell.verdict for cell in cells)
-            parts = [f"{counts[verdict]} {word}" for verdict, word in words.items() if counts[verdict]]
-            sentences.append(f"{title}: of {len(cells)} orderings the paper argues, {', '.join(parts)}.")
+        argued = sum(cell.column == ORDERING for cell in all_cells)
+        tested = Counter[str](cell.verdict for cell in measured if cell.column == ORDERING)
+        if tested:
+            sentences.append(f"{title}: {orderings_sentence(argued, tested)}")
         exact = [cell for cell in measured if cell.column == AGREEMENT]
         if exact:
             agree = sum(cell.verdict == "reproduced" for cell in exact)
             sentences.append(
                 f"{title}: L_5000 agrees with the exact log p(x), within three standard errors and its first-order "
-                f"bias, on {agree} of {len(exact)} models."
+                f"bias, on {agree} of {len(exact)} model{'s' if len(exact) > 1 else ''}."
             )
     for path in sorted((folder / "probe").glob("*/comparisons/comparisons.json")):
         sentences += [f"{path.parent.parent.name}: {comparison['sentence']}" for comparison in read_json(path)]
     return sentences
+
+
+def orderings_sentence(argued: int, tested: Mapping[str, int]) -> str:
+    """How the orderings fell that the paper argues.
+
+    Args:
+        argued: how many there are.
+        tested: how many of those that could be tested have each verdict.
+    """
+    words = {
+        "reproduced": ("holds", "hold"),
+        "inconclusive": ("is undecided", "are undecided"),
+        "worse": ("is reversed", "are reversed"),
+    }
+    found = [(tested[verdict], words[verdict]) for verdict in words if tested.get(verdict)]
+    fell = ", ".join(f"{count} {one if count == 1 else several}" for count, (one, several) in found)
+    n_tested = sum(count for count, _ in found)
+    if argued == 1:
+        return f"the one ordering the paper argues {found[0][1][0]}."
+    if n_tested == argued:
+        return f"of {argued} orderings the paper argues, {fell}."
+    if n_tested == 1:
+        return f"of {argued} orderings the paper argues, the one that could be tested {found[0][1][0]}."
+    return f"of {argued} orderings the paper argues, {n_tested} could be tested: {fell}."
 
 
 def environments(folder: Path) -> list[tuple[str, Mapping[str, Any]]]:
