@@ -40,6 +40,20 @@ def test_a_dear_rival_takes_part_in_the_first_draws_only():
     assert ("digits32", "swwae") not in section.features(learned=False)
 
 
+def test_layers_of_k_means_are_learned_features_with_the_papers_sizes():
+    rows = {**SECTION["rows"], "kmeans-3layer": {"kind": "kmeans-layers"}}
+    section = checked(ProbeSection, changed(rows=rows, run=[*SECTION["run"], "digits32/kmeans-3layer"]), "x")
+    assert section.features(learned=True) == [("digits32", "kmeans-3layer")]
+    assert ("digits32", "kmeans-3layer") in section.probed()
+    row = section.feature_settings_of("digits32/kmeans-3layer").row
+    assert [row.centroids, *(layer.fields * layer.centroids for layer in row.layers)] == [1600, 3200, 3200]
+    assert {(layer.fields, layer.size) for layer in row.layers} == {(32, 200)}
+
+
+def layered(**values):
+    return changed(rows={**SECTION["rows"], "x": {"kind": "kmeans-layers", **values}})
+
+
 def changed(**values):
     return {**SECTION, **values}
 
@@ -74,6 +88,12 @@ def changed(**values):
             ),
             "no row that makes features",
         ),
+        (layered(centroids=10), "layer 2: 32 fields of 200 are asked of 40 responses"),
+        (layered(centroids=10, members="maps"), "are asked of 10 maps"),
+        (layered(patches=100), "1600 centroids need as many patches; patches is 100"),
+        (layered(layers=[{"pool": 3, "centroids": 500}], windows=400), "layer 2: 500 centroids of 400 windows"),
+        (layered(layers=[]), "rows.x"),
+        (layered(layers=[{"pool": 0}]), "pool"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_key(section, words):

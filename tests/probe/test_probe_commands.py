@@ -185,16 +185,57 @@ def test_every_rival_prints_validation_and_test_error(study, row, settings, of):
     assert len(metrics["error_few"]["per_draw"]) == 2
 
 
+FIELDS = {"pool": 3, "fields": 2, "size": 4, "centroids": 3}
+LAYERED = {
+    "kind": "kmeans-layers",
+    "centroids": 8,
+    "patches": 400,
+    "iterations": 3,
+    "layers": [FIELDS, {**FIELDS, "pool": 2}],
+    "images": 30,
+    "windows": 100,
+}
+
+
 @pytest.mark.parametrize(
     ("row", "settings", "count"),
     [
         ("dbn", {"kind": "dbn", "layers": [6, 4], "epochs": 1}, 10),
         ("iwae", {"kind": "m1", "k": 3, "components": 8, "hidden": 8, "latents": 2, "epochs": 1}, 2),
         ("exemplar", {"kind": "exemplar", "exemplars": 4, "width": 2, "steps": 2, "batch_size": 4}, 56),
+        ("kmeans-2layer", {**LAYERED, "layers": [FIELDS], "members": "maps", "joined": False}, 4 * 6),
     ],
 )
 def test_learned_features_are_made(study, row, settings, count):
     assert np.load(make_features(row, settings, learn_features) / "test.npy").shape == (50, count)
+
+
+def test_k_means_in_layers_is_made_probed_and_made_again_to_the_bit(study):
+    """Standardised as the one-layer row is; a layer's accuracy can be had by itself; units are the widest layer's."""
+    out = make_features("kmeans-3layer", LAYERED, learn_features)
+    layout = read_json(out / "layout.json")
+    assert layout == {"features": 4 * (8 + 6 + 6), "units": 8, "layers": [32, 24, 24]}
+    train = np.load(out / "train.npy")
+    assert train.shape == (120, 80) and train.dtype == np.float32
+    np.testing.assert_allclose(train.mean(axis=0), 0, atol=1e-4)
+    first = {record.path: record.sha256 for record in read_receipt(out / "receipt.json").outputs}
+    metrics = make_probe("kmeans-3layer")
+    assert metrics["feature_units"]["value"] == 8 and "accuracy_full_layer3" in metrics
+    assert metrics["accuracy_full"]["value"] > 0.5  # chance is 0.1
+    make_features("kmeans-3layer", LAYERED, learn_features)  # from the scratch store
+    assert {record.path: record.sha256 for record in read_receipt(out / "receipt.json").outputs} == first
+    again = make_features("kmeans-again", {**LAYERED, "images": 30}, learn_features)
+    assert (again / "train.npy").read_bytes() == (out / "train.npy").read_bytes()
+
+
+def test_layers_that_do_not_fit_the_images_are_refused_in_one_line(study, capsys):
+    settings = {"row": {**LAYERED, "layers": [{**FIELDS, "pool": 14}]}, "threads": 1}
+    arguments = ["--cell", "svhn/kmeans-3layer", *images_of(settings), "--receipts", f"{DATA}/receipt.json"]
+    arguments += ["--train", "a.npy", "--test", "b.npy", "--layout", "c.json", "--receipt", "d.json"]
+    assert run(learn_features.main, arguments) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "svhn/kmeans-3layer: layer 2 has windows of 2 positions a side on maps of 1; pool less" in last
+    assert not Path("a.npy").exists()
 
 
 def test_rows_are_compared_on_equal_draws_in_plain_words(study):

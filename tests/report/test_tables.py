@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import made_up
 import numpy as np
 import pytest
 
@@ -61,6 +62,26 @@ def test_other_data_are_not_comparable_at_any_effort(root):
     """Digits beside MNIST's numbers."""
     cells = make_table("iwae_table1_digits", effort="paper")
     assert {cell.verdict for cell in cells if cell.column.endswith("NLL") and cell.ours} == {"not comparable"}
+
+
+def test_an_approximate_row_is_never_comparable_and_says_so(root):
+    """Even at the paper's effort on the paper's data; where it is not run, the paper's number is quoted alone."""
+    digits, ours = root / "results/demo/probe/digits32/kmeans", root / "results/dcgan/probe/cifar10/kmeans-3layer"
+    ours.mkdir(parents=True)
+    shutil.copy(digits / "metrics.json", ours)
+    made_up.receipt(root, ours, "probe", "cifar10/kmeans-3layer")
+    cells = make_table("dcgan_table1_cifar10", ["probe/cifar10/kmeans-3layer"], effort="paper", study="dcgan")
+    row, quoted = "3-layer K-means, learned RF (approximate) + L2-SVM", "3-layer K-means, learned RF"
+    found = by_place(cells)
+    assert found[row, "accuracy, all labels"].verdict == "not comparable"
+    assert found[row, "accuracy, all labels"].paper == 0.82
+    assert found[row, "accuracy, 400 labels per class"].paper == 0.707
+    assert found[row, "feature units"].ours == made_up.PROBE["kmeans"][2]
+    assert (quoted, "accuracy, all labels") not in found
+    assert "Approximate: " in Path("results/dcgan/tables/dcgan_table1_cifar10.md").read_text()
+    none = by_place(make_table("dcgan_table1_cifar10", [], effort="paper", study="dcgan"))
+    assert none[quoted, "accuracy, all labels"].verdict == "quoted"
+    assert "Approximate: " not in Path("results/dcgan/tables/dcgan_table1_cifar10.md").read_text()
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -1,11 +1,11 @@
-"""Make one row's features with a model learned for it on the target's own images: DBN, M1, Exemplar CNN."""
+"""Make one row's features with a model learned on the target's own images: DBN, M1, Exemplar CNN, K-means in layers."""
 
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from relatent.cli.job import Job, JobParser, run
-from relatent.config.rivals import DbnRow, ExemplarRow, LearnSettings, M1Row
+from relatent.config.rivals import DbnRow, ExemplarRow, KmeansLayersRow, LearnSettings, M1Row
 from relatent.errors import ConfigError
 from relatent.ledger.files import atomic_path, write_json
 
@@ -43,6 +43,10 @@ def _learn(job: Job[LearnSettings]) -> None:
     development = np.concatenate([np.load(job.inputs[name], mmap_mode="r") for name in names])
     test = np.load(job.inputs["test_images"], mmap_mode="r")
     with threadpool_limits(job.settings.threads):
+        if isinstance(job.settings.row, KmeansLayersRow):
+            layout = _kmeans_layers(job, job.settings.row, development, test)
+            write_json(job.outputs["layout"], layout)
+            return
         features, layout = _features(job, development, test)
     for name, values in zip(("train", "test"), features, strict=True):
         with atomic_path(job.outputs[name]) as temporary:
@@ -88,6 +92,46 @@ def _features(
     features = [exemplar_features(net, images) for images in (development, test)]
     layers = [4 * row.width, 8 * row.width, 16 * row.width]
     return features, {"features": sum(layers), "units": 4 * row.width, "layers": layers}
+
+
+def _kmeans_layers(
+    job: Job[LearnSettings], row: KmeansLayersRow, development: "np.ndarray", test: "np.ndarray"
+) -> "dict[str, Any]":
+    """Features of all layers, written image by image into the files: they may be larger than memory."""
+    import numpy as np
+
+    from relatent.data.streams import stream
+    from relatent.probe.baselines.kmeans import learn_dictionary
+    from relatent.probe.baselines.kmeans_layers import (
+        LayerPlan,
+        feature_counts,
+        layered_features,
+        learn_net,
+        standardise_rows,
+    )
+
+    plans = [LayerPlan(**layer.model_dump(), whole_maps=row.members == "maps") for layer in row.layers]
+    try:
+        first = learn_dictionary(
+            development, row.centroids, row.patch, row.patches, row.iterations, stream(row.seed, "K-means")
+        )
+        net = learn_net(
+            development, first, plans, row.images, row.windows, row.iterations, row.seed, row.contrast, row.floor
+        )
+    except ValueError as error:
+        raise ConfigError(f"{job.cell}: {error}. Change rows.<row>.") from None
+    sizes = feature_counts(net, development[0], row.joined)
+    with atomic_path(job.outputs["train"]) as train_path, atomic_path(job.outputs["test"]) as test_path:
+        written = []
+        for path, images in ((train_path, development), (test_path, test)):
+            out = np.lib.format.open_memmap(path, "w+", np.float32, (len(images), sum(sizes)))
+            layered_features(net, images, out, row.joined)
+            written.append(out)
+        standardise_rows(*written)
+        for out in written:
+            out.flush()
+    units = max(row.centroids, *(layer.fields * layer.centroids for layer in row.layers))
+    return {"features": sum(sizes), "units": units, "layers": sizes}
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from relatent.config.rivals import (
     DbnRow,
     ExemplarRow,
     FeatureRival,
+    KmeansLayersRow,
     KnnRow,
     LearnSettings,
     M1Row,
@@ -31,7 +32,7 @@ from relatent.config.rivals import (
 )
 
 FEATURE_KINDS = (PixelsRow, PcaRow, KmeansRow, DiscriminatorRow, AutoencoderRow)
-LEARNED_KINDS = (DbnRow, M1Row, ExemplarRow)
+LEARNED_KINDS = (DbnRow, M1Row, ExemplarRow, KmeansLayersRow)
 AnyRow = Annotated[
     PixelsRow
     | PcaRow
@@ -41,6 +42,7 @@ AnyRow = Annotated[
     | DbnRow
     | M1Row
     | ExemplarRow
+    | KmeansLayersRow
     | KnnRow
     | TsvmRow
     | M2Row

@@ -200,6 +200,8 @@ def _legend(cells: Sequence[TableCell]) -> tuple[str, ...]:
         notes.append(
             "Not comparable: made with a shorter schedule, other data or fewer images than the paper's number."
         )
+    if any("(approximate)" in cell.row for cell in cells):
+        notes.append("Approximate: the published recipe leaves much open; config/README.md names what is ours.")
     if any(cell.paper_sureness == "unconfirmed" for cell in cells):
         notes.append("Unconfirmed: the paper's number is from memory, not read in a copy of the paper.")
     if any("adopted" in cell.preset for cell in cells):
