@@ -1,9 +1,9 @@
 """The L2-SVM against scikit-learn's LinearSVC: time and memory on features of the size of the paper's.
 
-python benchmarks/probe.py --part one      n = 4,000, d = 28,672: one C, and LinearSVC at it (a minute or two)
-python benchmarks/probe.py --part seven    the same rows: seven C, and LinearSVC at each (five minutes or more)
+python benchmarks/probe.py --part one      n = 4,000, d = 28,672: one C, and LinearSVC at it (five minutes)
+python benchmarks/probe.py --part seven    the same rows: seven C, and LinearSVC at each (half an hour)
 python benchmarks/probe.py --part svhn     the SVHN protocol: 170 fits of 1,000 rows and 7,168 features (minutes)
-python benchmarks/probe.py --part large    50,000 x 28,672 within memory (6 GB of features; ten minutes)
+python benchmarks/probe.py --part large    50,000 x 28,672 within memory (6 GB of features; half an hour)
 
 One thread. Every measurement is a process of its own that reads the features from a file: CPU seconds of the fit, and
 the process's peak memory, libraries and features included. Ratios are within one run, since the machine's state moves
