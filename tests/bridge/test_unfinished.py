@@ -14,8 +14,10 @@ from safetensors.numpy import save
 
 from relatent.bridge import resume, unfinished
 from relatent.bridge.checkpoints import read_progress
+from relatent.bridge.graph import study_place
 from relatent.bridge.resume import adopt_unfinished, holds_unfinished
 from relatent.bridge.unfinished import pack_unfinished
+from relatent.config.density import DensityCell
 from relatent.errors import ConfigError, DataIntegrityError, MissingDataError, RelatentError
 from relatent.ledger.environment import environment_record
 from relatent.ledger.files import canonical_json, digest_of
@@ -265,6 +267,18 @@ def test_nothing_is_put_under_a_running_job(packed):
     with work.lock(), pytest.raises(RelatentError, match="a job here is at train_density/mnist/iwae-L1-k50 now"):
         adopt_unfinished(packed)
     assert here_is(50)
+
+
+@pytest.mark.workflow
+@pytest.mark.slow
+def test_the_real_graph_says_all_that_a_key_is_made_of(monkeypatch):
+    """Whole settings, defaults too, and the inputs: so they can be held against those the work was begun with."""
+    monkeypatch.chdir(Path(__file__).resolve().parents[2])
+    study, cell = study_place("demo"), "results/demo/train_density/digits/{}/receipt.json"
+    job = resume._planned(study, cell.format("vae-L1-k5"))
+    assert job.settings() == DensityCell.model_validate_json(json.dumps(job.settings())).model_dump(mode="json")
+    assert "data/prepared/digits/train_images.npy" in job.inputs
+    assert resume._planned(study, cell.format("vae-L9-k5")) is None
 
 
 # A tar from outside
