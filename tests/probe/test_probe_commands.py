@@ -210,7 +210,7 @@ def test_learned_features_are_made(study, row, settings, count):
     assert np.load(make_features(row, settings, learn_features) / "test.npy").shape == (50, count)
 
 
-def test_k_means_in_layers_is_made_probed_and_made_again_to_the_bit(study):
+def test_k_means_in_layers_is_made_probed_and_made_again_to_the_bit(study, monkeypatch):
     """Standardised as the one-layer row is; a layer's accuracy can be had by itself; units are the widest layer's."""
     out = make_features("kmeans-3layer", LAYERED, learn_features)
     layout = read_json(out / "layout.json")
@@ -224,7 +224,8 @@ def test_k_means_in_layers_is_made_probed_and_made_again_to_the_bit(study):
     assert metrics["accuracy_full"]["value"] > 0.5  # chance is 0.1
     make_features("kmeans-3layer", LAYERED, learn_features)  # from the scratch store
     assert {record.path: record.sha256 for record in read_receipt(out / "receipt.json").outputs} == first
-    again = make_features("kmeans-again", {**LAYERED, "images": 30}, learn_features)
+    monkeypatch.setenv("RELATENT_WORK", str(study / "empty"))
+    again = make_features("kmeans-again", LAYERED, learn_features)  # from nothing
     assert (again / "train.npy").read_bytes() == (out / "train.npy").read_bytes()
 
 

@@ -140,7 +140,7 @@ def layer_code(layer: Layer, pooled: np.ndarray) -> np.ndarray:
     return code.swapaxes(0, 1).reshape(rows, columns, -1)
 
 
-def _even(windows: np.ndarray, contrast: np.ndarray | float) -> np.ndarray:
+def _even(windows: np.ndarray, contrast: np.ndarray) -> np.ndarray:
     """Each window, (..., member), less its mean, over sqrt(variance + contrast)."""
     centred = windows - windows.mean(axis=-1, keepdims=True)
     variance = np.einsum("...i,...i->...", centred, centred)[..., None] / np.float32(windows.shape[-1])
@@ -283,13 +283,13 @@ def _learn_field(
     windows: np.ndarray, centroids: int, iterations: int, contrast: float, floor: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Contrast, mean, whitening and centroids of one field's windows, (window, member), as a layer holds them."""
-    added = np.float32(max(contrast * windows.var(axis=1).mean(), np.finfo(np.float32).tiny))
+    added = np.full((1, 1), max(contrast * windows.var(axis=1).mean(), np.finfo(np.float32).tiny), np.float32)
     even = _even(windows, added)
     mean = even.mean(axis=0, dtype=np.float64).astype(np.float32)
     even -= mean
     values, axes = np.linalg.eigh((even.T @ even / np.float32(len(even))).astype(np.float64))
     whitening = ((axes / np.sqrt(np.maximum(values, 0) + floor)) @ axes.T).astype(np.float32)
-    return added.reshape(1, 1), mean[None], whitening, _lloyd(even @ whitening, centroids, iterations, rng)
+    return added, mean[None], whitening, _lloyd(even @ whitening, centroids, iterations, rng)
 
 
 def layered_features(net: LayeredNet, images: np.ndarray, out: np.ndarray, joined: bool = True) -> None:
