@@ -170,6 +170,9 @@ def test_what_there_is_not_is_named(folders):
     begin().keep({"images": Path(IMAGES)})
     with pytest.raises(MissingDataError, match="A finished cell is packed without --unfinished"):
         pack_unfinished("iwae", [CELL], folders / "x.tar")
+    (begin(settings={"k": 7}).folder / "begun.json").unlink()
+    with pytest.raises(MissingDataError, match="1 here do not say what they are for; a job says so when it is next"):
+        pack_unfinished("iwae", [CELL], folders / "x.tar")
     with pytest.raises(ConfigError, match="not the name of a cell"):
         pack_unfinished("iwae", ["../../etc"], folders / "x.tar")
     assert not (folders / "x.tar").exists()

@@ -55,15 +55,14 @@ def adopt_unfinished(tar: Path, replace: bool = False) -> list[UnfinishedWork]:
         _refuse_what_begins_afresh(tar, waited_for)
         with ExitStack() as locks:
             for work in waited_for:
-                place = Work(work.key)
-                if not replace:
-                    _refuse_what_is_further_here(tar, work, incoming / TAR_FOLDER / work.key)
                 try:
-                    locks.enter_context(place.lock().acquire(timeout=0))
+                    locks.enter_context(Work(work.key).lock().acquire(timeout=0))
                 except Timeout:
                     raise RelatentError(
                         f"{tar}: a job here is at {work.name} now. Nothing was taken; stop it first, or let it finish."
                     ) from None
+                if not replace:
+                    _refuse_what_is_further_here(tar, work, incoming / TAR_FOLDER / work.key)
             for work in waited_for:
                 for name in (*work.checkpoints, BEGUN):
                     place_file(incoming / TAR_FOLDER / work.key / name, work_root() / work.key / name)

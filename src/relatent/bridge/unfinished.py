@@ -111,9 +111,16 @@ def _of_cell(study: str, cell: str) -> list[UnfinishedWork]:
         shown = ", ".join(there[:8]) + (", …" if len(there) > 8 else "")
         raise MissingDataError(
             f"results/{study}, {cell}: no unfinished work with a checkpoint in {work_root()}; there is "
-            f"{shown or 'none'}. A finished cell is packed without --unfinished."
+            f"{shown or 'none'}. A finished cell is packed without --unfinished.{_undescribed()}"
         )
     return [_latest(works) for _, works in sorted(found.items())]
+
+
+def _undescribed() -> str:
+    """A hint at checkpoints of jobs that an earlier version started; "" if there are none."""
+    folders = {path.parent for path in work_root().glob("*/*") if _is_checkpoint(path)}
+    without = sum(not (folder / BEGUN).exists() and not (folder / FINISHED).exists() for folder in folders)
+    return f" {without} here do not say what they are for; a job says so when it is next started." if without else ""
 
 
 def _all_unfinished() -> Iterator[UnfinishedWork]:
