@@ -244,10 +244,10 @@ def test_grey_and_palette_images_become_three_channels(mode):
 
 def test_an_unreadable_file_among_many_is_counted_not_fatal():
     """One broken file must not end the decoding of a million."""
-    from relatent.data.decode import Encoded
+    from relatent.data.decode import Encoded, as_it_is
 
     good = Encoded(made.encoded(made.photograph()))
-    decoded = decode_batch([good, Encoded(b"broken"), good, Encoded(b"", "gone")], 32)
+    decoded = decode_batch([good, Encoded(b"broken"), good, Encoded(b"", "gone")], as_it_is, 32)
     assert sorted(decoded.problems) == [1, 3]
     np.testing.assert_array_equal(decoded.images[0], decoded.images[2])
 

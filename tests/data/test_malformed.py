@@ -355,14 +355,15 @@ def test_links_in_a_folder_are_not_followed(tmp_path):
     assert write_listing(folder, listing) == 1
 
 
-def test_an_image_changed_since_its_listing_is_refused(tmp_path):
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_an_image_changed_since_its_listing_is_refused(tmp_path, workers):
     """The listing pins a folder's bytes; other bytes would be another dataset under the same receipts."""
     folder = folder_with(tmp_path, "a.jpg")
     with (tmp_path / "listing.tsv").open("wb") as file:
         write_listing(folder, file)
     (folder / "a.jpg").write_bytes(b"y")
     with pytest.raises(DataIntegrityError, match="has changed since the folder was listed"):
-        list(FolderPart(folder, Listing(tmp_path / "listing.tsv"), 32, False, 1).blocks())
+        list(FolderPart(folder, Listing(tmp_path / "listing.tsv"), 32, False, workers).blocks())
 
 
 def test_an_image_outside_the_classes_is_refused(tmp_path):

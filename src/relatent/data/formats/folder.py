@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,17 +55,23 @@ class FolderPart:
         return len(self.listing)
 
     def blocks(self, start: int = 0) -> Iterator[Block]:
-        encoded = (self._read(self.listing[index]) for index in range(start, len(self.listing)))
-        yield from decoded_blocks(encoded, start, self.size, self.workers)
+        items = (self.listing[index] for index in range(start, len(self.listing)))
+        yield from decoded_blocks(items, partial(read_listed, self.folder), start, self.size, self.workers)
 
-    def _read(self, item: Listed) -> Encoded:
-        path = self.folder / item.path
-        if item.size_bytes > MAX_BYTES:
-            return Encoded(b"", f"{item.path}: {item.size_bytes:,} bytes, more than {MAX_BYTES:,}")
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            return Encoded(b"", f"{item.path}: {error.strerror}")
-        if hashlib.sha256(content).hexdigest() != item.sha256:
-            raise DataIntegrityError(f"{path}: has changed since the folder was listed; fetch the dataset again")
-        return Encoded(content)
+
+def read_listed(folder: Path, item: Listed) -> Encoded:
+    """The bytes of a listed file.
+
+    Raises:
+        DataIntegrityError: they are not those that were listed.
+    """
+    path = folder / item.path
+    if item.size_bytes > MAX_BYTES:
+        return Encoded(b"", f"{item.path}: {item.size_bytes:,} bytes, more than {MAX_BYTES:,}")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return Encoded(b"", f"{item.path}: {error.strerror}")
+    if hashlib.sha256(content).hexdigest() != item.sha256:
+        raise DataIntegrityError(f"{path}: has changed since the folder was listed; fetch the dataset again")
+    return Encoded(content)

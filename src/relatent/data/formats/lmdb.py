@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relatent.data.archives import BoundedReader
-from relatent.data.decode import Encoded, decoded_blocks
+from relatent.data.decode import Encoded, as_it_is, decoded_blocks
 from relatent.data.parts import BLOCK, Block
 from relatent.errors import DataIntegrityError, MissingDataError, RelatentError
 from relatent.ledger.files import atomic_path
@@ -50,7 +50,7 @@ class LmdbPart:
     def blocks(self, start: int = 0) -> Iterator[Block]:
         self.list_keys(start)
         encoded = (Encoded(value) for first in range(start, self.n_images, BLOCK) for value in self._values(first))
-        yield from decoded_blocks(encoded, start, self.size, self.workers)
+        yield from decoded_blocks(encoded, as_it_is, start, self.size, self.workers)
 
     def list_keys(self, stop: int) -> None:
         """List the keys of the images before `stop`, which an earlier, killed run has decoded."""
