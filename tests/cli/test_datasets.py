@@ -161,7 +161,12 @@ def test_an_interrupted_fetch_ends_at_once_and_keeps_what_came(place, monkeypatc
         entry = Path("mine.yaml").read_text().replace("http://127.0.0.1:1/toy.npz", server.url("/toy.npz"))
         Path("mine.yaml").write_text(entry)
         command = [sys.executable, "-m", "relatent.cli.fetch", "toy"]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+        )
         deadline = time.monotonic() + 120  # a busy machine takes its time to import
         while time.monotonic() < deadline and not server.requests:
             time.sleep(0.01)
