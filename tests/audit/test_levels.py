@@ -83,6 +83,21 @@ def test_an_adopted_cells_files_are_no_strays():
     assert "adopted, made earlier or elsewhere" in integrity("s", [TABLE, reader], DVC_FILES).notes[-1]
 
 
+def test_what_an_adopted_cell_was_made_from_is_audited_too():
+    """No job reads the weights of an adopted cell, only its evaluation; they are in Git all the same."""
+    weights, evaluated = (Path(f"results/s/{phase}/x/old") for phase in ("train", "evaluate"))
+    for folder, name in ((weights, "m.npy"), (evaluated, "metrics.json")):
+        folder.mkdir(parents=True)
+        (folder / name).write_text(name)
+    inputs, outputs = [FileRecord.of(weights / "m.npy")], [FileRecord.of(evaluated / "metrics.json")]
+    write_receipt(weights / "receipt.json", Receipt("train", "gone", "x/old", {}, "c", "e", (), inputs))
+    write_receipt(evaluated / "receipt.json", Receipt("evaluate", "gone", "x/old", {}, "c", "e", inputs, outputs))
+    reader = PlannedJob("table", (f"{evaluated}/metrics.json", f"{evaluated}/receipt.json"), ())
+    assert inventory("s", [TABLE, reader], DVC_FILES).passed
+    (weights / "m.npy").write_text("forged")
+    assert f"{weights}/m.npy" in "".join(found(integrity("s", [TABLE, reader], DVC_FILES)))
+
+
 def test_a_lock_of_other_bytes_or_fewer_files_is_found():
     """Then `dvc pull` would bring something else than what is here."""
     lock(t="0" * 32)

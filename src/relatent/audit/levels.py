@@ -9,10 +9,10 @@ import yaml
 
 from relatent.audit.verdict import Level
 from relatent.errors import DataIntegrityError, RelatentError
-from relatent.ledger.jobs import PlannedJob, is_data, is_receipt, made_by
+from relatent.ledger.jobs import PlannedJob, is_data
 from relatent.ledger.lineage import ReceiptBook
 from relatent.ledger.receipts import read_receipt
-from relatent.ledger.verify import Finding, verify_jobs
+from relatent.ledger.verify import Finding, adopted_receipts, verify_jobs
 
 RUN_CACHE = Path(".dvc/cache/runs")
 
@@ -49,9 +49,8 @@ def books(study: str, jobs: Sequence[PlannedJob], dvc_files: Sequence[str]) -> s
 
 def adopted_files(jobs: Sequence[PlannedJob]) -> set[str]:
     """What the receipts of adopted cells name: in Git as sources, whether or not a job reads all of it."""
-    makers = made_by(jobs)
     found: set[str] = set()
-    for path in {path for job in jobs for path in job.inputs if is_receipt(path) and path not in makers}:
+    for path in adopted_receipts(jobs):
         try:
             found |= {path, *(record.path for record in read_receipt(Path(path)).outputs)}
         except RelatentError:

@@ -60,13 +60,39 @@ def verify_jobs(jobs: Iterable[PlannedJob], *, today: bool = True) -> Verified:
     for job in jobs:
         if job.receipt is not None:
             _verify_job(job, makers, found, today)
-    for path in sorted({path for job in jobs for path in job.inputs if is_receipt(path) and path not in makers}):
+    for path in adopted_receipts(jobs):
         # Of a cell that came in by `adopt`: its files as they were made, its code as of that day (DESIGN 4.16).
         receipt = _readable(path, found)
         if receipt is not None:
             _verify_files(receipt.outputs, path, "output", found)
             found.receipts[path] = receipt
     return found
+
+
+def adopted_receipts(jobs: Iterable[PlannedJob]) -> list[str]:
+    """Receipts of adopted cells: those that jobs read without making them, and those that these were made from.
+
+    A table reads the evaluation of an adopted cell; that the weights behind it are in the study, only the evaluation's
+    receipt says.
+    """
+    jobs = list(jobs)
+    makers = made_by(jobs)
+    found: set[str] = set()
+    left = [path for job in jobs for path in job.inputs if is_receipt(path) and path not in makers]
+    while left:
+        path = left.pop()
+        if path in found:
+            continue
+        found.add(path)
+        try:
+            inputs = read_receipt(Path(path)).inputs
+        except RelatentError:
+            continue  # who reads it next says what is wrong with it
+        for record in inputs:
+            beside = Path(record.path).with_name("receipt.json")
+            if record.path not in makers and beside.is_file():
+                left.append(beside.as_posix())
+    return sorted(found)
 
 
 def _verify_job(job: PlannedJob, makers: Mapping[str, PlannedJob], found: Verified, today: bool) -> None:
