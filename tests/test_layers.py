@@ -56,3 +56,13 @@ def test_light_rooms_import_neither_torch_nor_scikit_learn(package):
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert found == "[]"
+
+
+def test_setting_torch_up_does_not_import_its_compiler():
+    """It takes as long as torch itself, in every job, and nothing here is compiled."""
+    code = (
+        "import sys, torch; from relatent.training.runtime import configure_torch; configure_torch(1); "
+        "print(torch.are_deterministic_algorithms_enabled(), 'torch._inductor' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert found == "True False"

@@ -18,12 +18,11 @@ from relatent.probe.baselines.kmeans import (
 )
 from relatent.probe.features import (
     discriminator_features,
-    filter_pictures,
     layer_sizes,
-    pixels,
     pooled,
     reestimate_statistics,
 )
+from relatent.probe.pixels import filter_pictures, pixels
 
 
 def some_images(n: int, channels: int = 1, side: int = 32) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from relatent.ledger.files import sha256_of, write_json
 from relatent.ledger.receipts import FileRecord, Receipt, write_receipt
 from relatent.probe.diagnostics import confusion
-from relatent.probe.features import filter_pictures
+from relatent.probe.pixels import filter_pictures
 
 SEEDS = (0, 1, 2)
 DENSITY = [

@@ -63,7 +63,7 @@ def _pixels(
     job: Job[FeatureSettings], row: PcaRow | None, development: "np.ndarray", test: "np.ndarray"
 ) -> dict[str, object]:
     from relatent.probe.baselines.components import fit_components
-    from relatent.probe.features import pixels
+    from relatent.probe.pixels import pixels
 
     layout: dict[str, object] = {}
     features = [pixels(development), pixels(test)]
@@ -85,7 +85,7 @@ def _kmeans(
 
     from relatent.data.streams import stream
     from relatent.probe.baselines.kmeans import learn_dictionary, standardise, triangle_features
-    from relatent.probe.features import filter_pictures
+    from relatent.probe.pixels import filter_pictures
 
     rng = stream(row.seed, "K-means")
     dictionary = learn_dictionary(development, row.centroids, row.patch, row.patches, row.iterations, rng)
@@ -107,7 +107,8 @@ def _discriminator(
 ) -> tuple[dict[str, object], dict[str, object]]:
 
     from relatent.models.dcgan import build_discriminator
-    from relatent.probe.features import discriminator_features, filter_pictures, layer_sizes, reestimate_statistics
+    from relatent.probe.features import discriminator_features, layer_sizes, reestimate_statistics
+    from relatent.probe.pixels import filter_pictures
     from relatent.training.runtime import configure_torch
 
     determinism = configure_torch(job.settings.threads)

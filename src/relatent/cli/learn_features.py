@@ -71,7 +71,7 @@ def _features(
     if isinstance(row, M1Row):
         from relatent.probe.baselines.components import fit_components
         from relatent.probe.baselines.m1m2 import m1_codes, train_m1
-        from relatent.probe.features import pixels
+        from relatent.probe.pixels import pixels
 
         seen = pixels(development)
         try:

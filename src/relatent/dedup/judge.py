@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 CONFIDENCE = 0.95
 
@@ -57,4 +57,4 @@ def share_interval(right: int, judged: int) -> tuple[float, float]:
         return float(tail ** (1 / judged)), 1.0
     if right == 0:
         return 0.0, float(1 - tail ** (1 / judged))
-    return float(beta.ppf(tail / 2, right, wrong + 1)), float(beta.ppf(1 - tail / 2, right + 1, wrong))
+    return float(betaincinv(right, wrong + 1, tail / 2)), float(betaincinv(right + 1, wrong, 1 - tail / 2))

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 
 def per_class(predictions: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -21,7 +21,7 @@ def confusion(predictions: np.ndarray, labels: np.ndarray) -> dict[str, list]:
 
 def wilson(value: float, count: int, level: float = 0.95) -> tuple[float, float]:
     """Wilson's interval of a share seen among `count` independent images: the error of test sampling."""
-    z = float(stats.norm.ppf((1 + level) / 2))
+    z = float(ndtri((1 + level) / 2))
     centre = (value + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * math.sqrt(value * (1 - value) / count + z * z / (4 * count * count))
     return centre - half, centre + half
@@ -32,7 +32,7 @@ def draw_interval(per_draw: np.ndarray, level: float = 0.95) -> tuple[float | No
     count = len(per_draw)
     if count < 2:
         return None, None
-    half = float(stats.t.ppf((1 + level) / 2, count - 1)) * float(per_draw.std(ddof=1)) / math.sqrt(count)
+    half = float(stdtrit(count - 1, (1 + level) / 2)) * float(per_draw.std(ddof=1)) / math.sqrt(count)
     return float(per_draw.mean()) - half, float(per_draw.mean()) + half
 
 

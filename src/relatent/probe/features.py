@@ -18,11 +18,6 @@ from relatent.progress import Progress
 Images = np.ndarray
 
 
-def pixels(images: Images) -> np.ndarray:
-    """Grey levels in [-1, 1], (image, pixel), float32, of uint8 images (image, channel, height, width)."""
-    return np.asarray(images).reshape(len(images), -1).astype(np.float32) / np.float32(127.5) - np.float32(1)
-
-
 def reestimate_statistics(net: Discriminator, images: Images, batch_size: int) -> None:
     """Put the net's batch-norm statistics at their averages over minibatches of the target's training images.
 
@@ -40,19 +35,6 @@ def reestimate_statistics(net: Discriminator, images: Images, batch_size: int) -
             yield (scaled(torch.from_numpy(np.ascontiguousarray(images[first::batches][:size])), net.net.output),)
 
     estimate_statistics(net, inputs())
-
-
-def filter_pictures(weights: np.ndarray, most: int = 64) -> list:
-    """The first filters as pictures, nested lists (filter, channel, height, width) of grey levels 0 to 255.
-
-    128 is zero, and each filter is scaled by its own largest weight. As lists, since they stand in the features'
-    layout: a net's first convolution, or the centroids of K-means in their whitened space, as Coates et al. 2011 show
-    theirs.
-    """
-    shown = weights[:most].astype(np.float64)
-    largest = np.abs(shown).reshape(len(shown), -1).max(axis=1)
-    scaled = shown / np.maximum(largest, np.finfo(float).tiny)[:, None, None, None]
-    return np.round(128 + 127 * scaled).astype(int).tolist()
 
 
 def layer_sizes(net: Discriminator) -> list[int]:

@@ -12,7 +12,8 @@ def configure_torch(threads: int) -> dict[str, Any]:
     settings and never from `--cores` (DESIGN 4.14).
     """
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # The same switch as `use_deterministic_algorithms`, which would import torch's compiler first: two seconds a job.
+    torch.set_deterministic_debug_mode("error")
     # Or deterministic mode fills every new tensor with NaN first: a pass over memory that decides no bits of ours.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cuda.matmul.allow_tf32 = False
