@@ -6,7 +6,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from relatent.models import convolutions
-from relatent.models.convolutions import FEWEST_MAPS, PATCHED_IMAGES, StridedConv, weight_gradient
+from relatent.models.convolutions import (
+    FEWEST_MAPS,
+    PATCHED_IMAGES,
+    FractionallyStridedConv,
+    StridedConv,
+    fractionally_strided,
+    strided,
+    weight_gradient,
+)
 from relatent.models.dcgan import (
     BatchNorm,
     build_discriminator,
@@ -220,6 +228,40 @@ def test_weight_gradient_as_a_product_is_autograds(kernel, stride):
     (expected,) = torch.autograd.grad(back, weight, x)
     found = weight_gradient(x, y.detach(), kernel, stride, padding)
     torch.testing.assert_close(found, expected, atol=2e-2, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(4, 2), (5, 2), (3, 1), (3, 2)])
+@pytest.mark.parametrize("sides", [(8, 8), (7, 6)])
+def test_both_convolutions_as_products_are_torchs(monkeypatch, kernel, stride, sides):
+    """Values and layout, of maps that are not square and of more images than are taken at a time."""
+    rng = torch.Generator().manual_seed(0)
+    padding = (kernel - 1) // 2
+    x = torch.randn(PATCHED_IMAGES + 3, 5, *sides, generator=rng).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(7, 5, kernel, kernel, generator=rng)
+    expected = F.conv2d(x, weight, None, stride, padding)
+    expected_back = [F.conv_transpose2d(expected, weight, None, stride, padding, extra) for extra in range(stride)]
+    monkeypatch.setattr(convolutions, "_few_places", lambda *_: True)
+    found = strided(x, weight, stride, padding)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    for extra, back in enumerate(expected_back):
+        found = fractionally_strided(expected, weight, stride, padding, extra)
+        torch.testing.assert_close(found, back, atol=1e-3, rtol=1e-4)
+        assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("layer", [StridedConv, FractionallyStridedConv])
+@pytest.mark.parametrize("products", [False, True])
+def test_gradients_of_a_layer_are_torchs(monkeypatch, layer, products):
+    monkeypatch.setattr(convolutions, "_few_places", lambda *_: products)
+    ours = layer(FEWEST_MAPS, FEWEST_MAPS, 5, 2, 2, bias=False)
+    x = torch.randn(3, FEWEST_MAPS, 6, 6, requires_grad=True)
+    y = ours(x)
+    gradient = torch.randn_like(y)
+    torchs = (F.conv2d if layer is StridedConv else F.conv_transpose2d)(x, ours.weight, None, 2, 2)
+    torch.testing.assert_close(y, torchs, atol=1e-4, rtol=1e-4)
+    expected = torch.autograd.grad(torchs, (x, ours.weight), gradient)
+    torch.testing.assert_close(torch.autograd.grad(y, (x, ours.weight), gradient), expected, atol=1e-3, rtol=1e-4)
 
 
 def test_a_weight_gradient_is_computed_only_where_it_is_asked_for(monkeypatch):

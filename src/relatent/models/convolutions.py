@@ -1,9 +1,14 @@
-"""Strided convolutions whose weight gradient is computed the fast way on a CPU.
+"""Strided convolutions as matrix products, where that is faster on a CPU.
 
-oneDNN's weight gradient runs at a third to two thirds of the rate of its forward pass where maps are many and small.
-The same sum is a matrix product of the output's gradient and the patches of the input behind it, which runs at nearly
-full rate; in channels-last order a patch's row is one piece of memory, so that copying the patches out is cheap.
-Where maps are few the product is narrow and torch's own gradient is taken.
+A convolution is a product of the weights and the patches of its input; in channels-last order a patch's row is one
+piece of memory, so that copying the patches out is cheap and the product runs at nearly full rate. oneDNN, torch's own
+way, is faster for most layers. It is slower in two cases (k = 3 to 5, sides 4 to 32, batches 32 to 128, one core):
+
+- the weight gradient runs at a third to two thirds of the rate of its forward pass where maps are many;
+- a layer whose weights fill the cache, read for few places, runs at half the product's rate or less: the widest layers
+  of the paper's nets, between 8 x 8 and 4 x 4.
+
+A fractionally-strided convolution is the transpose: the product gives each place its patch, and patches are summed.
 """
 
 from typing import Any
@@ -12,8 +17,57 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-FEWEST_MAPS = 64  # on either side, from which the product was faster (k = 4 and 5, sides 4 to 32, batch 128)
+FEWEST_MAPS = 64  # on either side, from which the weight gradient is faster as a product
+MANY_WEIGHTS = 2**21  # 8 MiB, from which
+FEW_PLACES = 16  # the other passes are, too, where the small side has no more than so many places
 PATCHED_IMAGES = 32  # at a time: their patches are a few tens of MB
+
+
+def strided(large: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+    """small = conv2d(large, weight).
+
+    Args:
+        large: (batch, a, height, width).
+        weight: (b, a, kernel, kernel).
+
+    Returns:
+        (batch, b, rows, columns).
+    """
+    outputs, _, kernel, _ = weight.shape
+    rows, columns = ((side + 2 * padding - kernel) // stride + 1 for side in large.shape[2:])
+    if not _few_places(weight, rows * columns):
+        return F.conv2d(large, weight, None, stride, padding)
+    by_patch = _by_patch(weight).T
+    small = [_patches(x, rows, columns, kernel, stride, padding) @ by_patch for x in large.split(PATCHED_IMAGES)]
+    return torch.cat(small).view(len(large), rows, columns, outputs).permute(0, 3, 1, 2)
+
+
+def fractionally_strided(small: Tensor, weight: Tensor, stride: int, padding: int, extra: int) -> Tensor:
+    """large = conv_transpose2d(small, weight): the transpose of `strided`.
+
+    Args:
+        small: (batch, b, rows, columns).
+        weight: (b, a, kernel, kernel).
+        extra: rows and columns of `large` past those that the last place reaches.
+
+    Returns:
+        (batch, a, height, width).
+    """
+    _, outputs, rows, columns = small.shape
+    _, maps, kernel, _ = weight.shape
+    if not _few_places(weight, rows * columns):
+        return F.conv_transpose2d(small, weight, None, stride, padding, extra)
+    by_patch = _by_patch(weight)
+    height, width = (stride * (side - 1) + kernel + extra for side in (rows, columns))
+    large = small.new_zeros(len(small), height, width, maps)
+    for x, out in zip(small.split(PATCHED_IMAGES), large.split(PATCHED_IMAGES), strict=True):
+        patches = x.permute(0, 2, 3, 1).reshape(-1, outputs) @ by_patch
+        patches = patches.view(len(x), rows, columns, kernel, kernel, maps)
+        for i in range(kernel):
+            for j in range(kernel):
+                out[:, i : i + stride * rows : stride, j : j + stride * columns : stride] += patches[:, :, :, i, j]
+    large = large[:, padding : height - padding, padding : width - padding].permute(0, 3, 1, 2)
+    return large.contiguous(memory_format=torch.channels_last)
 
 
 def weight_gradient(large: Tensor, small: Tensor, kernel: int, stride: int, padding: int) -> Tensor:
@@ -21,23 +75,42 @@ def weight_gradient(large: Tensor, small: Tensor, kernel: int, stride: int, padd
 
     Args:
         large: (batch, a, height, width), the convolution's input.
-        small: (batch, b, height // stride, width // stride), the gradient of its output.
+        small: (batch, b, rows, columns), the gradient of its output.
 
     Returns:
         (b, a, kernel, kernel).
     """
     (maps, outputs), (rows, columns) = (large.shape[1], small.shape[1]), small.shape[2:]
-    # Output place p needs input places stride * p + t - padding, for t in 0..kernel - 1: pad just that far.
-    after = stride * (rows - 1) + kernel - padding - large.shape[2]
     gradient = large.new_zeros(outputs, kernel * kernel * maps)
-    for images, answers in zip(large.split(PATCHED_IMAGES), small.split(PATCHED_IMAGES), strict=True):
-        x = F.pad(images.permute(0, 2, 3, 1), (0, 0, padding, after, padding, after))
-        of_image, of_row, of_pixel, _ = x.stride()
-        patches = x.as_strided(
-            (len(x), rows, columns, kernel, kernel * maps), (of_image, stride * of_row, stride * of_pixel, of_row, 1)
-        )
-        gradient.addmm_(answers.permute(0, 2, 3, 1).reshape(-1, outputs).T, patches.reshape(-1, kernel * kernel * maps))
+    for x, answers in zip(large.split(PATCHED_IMAGES), small.split(PATCHED_IMAGES), strict=True):
+        patches = _patches(x, rows, columns, kernel, stride, padding)
+        gradient.addmm_(answers.permute(0, 2, 3, 1).reshape(-1, outputs).T, patches)
     return gradient.view(outputs, kernel, kernel, maps).permute(0, 3, 1, 2)
+
+
+def _few_places(weight: Tensor, places: int) -> bool:
+    return weight.numel() >= MANY_WEIGHTS and places <= FEW_PLACES
+
+
+def _by_patch(weight: Tensor) -> Tensor:
+    """(b, kernel * kernel * a), in the order of a patch."""
+    return weight.permute(0, 2, 3, 1).flatten(1)
+
+
+def _patches(x: Tensor, rows: int, columns: int, kernel: int, stride: int, padding: int) -> Tensor:
+    """What each output place sees: (batch * rows * columns, kernel * kernel * maps)."""
+    # Output place p needs input places stride * p + t - padding, for t in 0..kernel - 1: pad just that far.
+    after = [
+        stride * (places - 1) + kernel - padding - side
+        for places, side in zip((rows, columns), x.shape[2:], strict=True)
+    ]
+    x = F.pad(x.permute(0, 2, 3, 1), (0, 0, padding, after[1], padding, after[0]))
+    of_image, of_row, of_pixel, _ = x.stride()
+    maps = x.shape[3]
+    seen = x.as_strided(
+        (len(x), rows, columns, kernel, kernel * maps), (of_image, stride * of_row, stride * of_pixel, of_row, 1)
+    )
+    return seen.reshape(-1, kernel * kernel * maps)
 
 
 def _is_asked_for(node: Any) -> bool:
@@ -52,30 +125,31 @@ def _is_asked_for(node: Any) -> bool:
 
 
 class _Strided(torch.autograd.Function):
-    """conv2d, or its transpose, with the weight gradient as a product with patches."""
+    """conv2d, or its transpose, every pass by the faster way."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int, extra: int, transposed: bool) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.shape = stride, padding, extra, transposed
+        ctx.shape = stride, padding, transposed
         if transposed:
-            return F.conv_transpose2d(x, weight, None, stride, padding, extra)
-        return F.conv2d(x, weight, None, stride, padding)
+            return fractionally_strided(x, weight, stride, padding, extra)
+        return strided(x, weight, stride, padding)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         (gradient,) = gradients
-        stride, padding, extra, transposed = ctx.shape
+        stride, padding, transposed = ctx.shape
+        large, small = (gradient, x) if transposed else (x, gradient)
+        kernel = weight.shape[2]
         of_x = of_weight = None
-        if ctx.needs_input_grad[0]:
-            of_x = torch.ops.aten.convolution_backward(
-                gradient, x, weight, None, [stride] * 2, [padding] * 2, [1, 1], transposed, [extra] * 2, 1,
-                [True, False, False],
-            )[0]  # fmt: skip
+        if ctx.needs_input_grad[0] and transposed:
+            of_x = strided(large, weight, stride, padding)
+        elif ctx.needs_input_grad[0]:
+            reached = stride * (small.shape[2] - 1) + kernel - 2 * padding
+            of_x = fractionally_strided(small, weight, stride, padding, large.shape[2] - reached)
         if ctx.needs_input_grad[1] and _is_asked_for(ctx.next_functions[1][0]):
-            large, small = (gradient, x) if transposed else (x, gradient)
-            of_weight = weight_gradient(large, small, weight.shape[2], stride, padding)
+            of_weight = weight_gradient(large, small, kernel, stride, padding)
         return of_x, of_weight, None, None, None, None
 
 
@@ -85,7 +159,7 @@ def _product_is_faster(layer: nn.Conv2d | nn.ConvTranspose2d, x: Tensor) -> bool
 
 
 class StridedConv(nn.Conv2d):
-    """nn.Conv2d with the faster weight gradient where there is one."""
+    """nn.Conv2d with products where they are faster."""
 
     def forward(self, x: Tensor) -> Tensor:
         """As nn.Conv2d."""
@@ -95,7 +169,7 @@ class StridedConv(nn.Conv2d):
 
 
 class FractionallyStridedConv(nn.ConvTranspose2d):
-    """nn.ConvTranspose2d with the faster weight gradient where there is one."""
+    """nn.ConvTranspose2d with products where they are faster."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """As nn.ConvTranspose2d."""
