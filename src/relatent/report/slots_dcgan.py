@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from relatent.report.spec import Slot, Unit
 from relatent.report.statistics import Better
+from relatent.report.words import ablations
 
 
 def dedup_slots(sources: Sequence[str]) -> list[Slot]:
@@ -199,9 +200,8 @@ def gan_sample_slots(sources: Sequence[str]) -> list[Slot]:
             real.add(dataset)
             row = f"{dataset}, real images"
             found += [Slot(row, column, source, f"{metric}_real", unit) for column, metric, unit in columns]
-        found += [
-            Slot(f"{dataset} {net}", column, source, metric, unit) for column, metric, unit in (*columns, *memory)
-        ]
+        row = ", ".join(part for part in (f"{dataset} {net}", ablations(net)) if part)
+        found += [Slot(row, column, source, metric, unit) for column, metric, unit in (*columns, *memory)]
     return found
 
 

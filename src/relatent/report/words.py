@@ -2,6 +2,20 @@
 
 from relatent.config.report import PageSettings
 
+# What each ablation of relatent.config.gan does to the net.
+WITHOUT = {
+    "pooling": "pooling for strides",
+    "nobn": "without batch norm",
+    "dense": "with hidden dense layers",
+    "sigmoid": "sigmoid in G for ReLU",
+    "relu": "ReLU in D for LeakyReLU",
+}
+
+
+def ablations(net: str) -> str:
+    """`svhn32-w16-nobn` → `without batch norm`; empty for a whole net."""
+    return "; ".join(WITHOUT[part] for part in net.split("-") if part in WITHOUT)
+
 
 def made_with(settings: PageSettings) -> str:
     """Study, effort, data, presets of a figure or a table: its small print."""

@@ -10,6 +10,7 @@ from relatent.config.report import PageSettings
 from relatent.errors import DataIntegrityError
 from relatent.report.figures.inputs import Inputs
 from relatent.report.figures.style import Drawing, bare
+from relatent.report.words import ablations
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,23 +112,6 @@ def _density_place(source: str) -> tuple[int, str]:
     return int(layers[1:]), f"{objective.upper()} k={k[1:]}"
 
 
-def net_title(source: str) -> str:
-    """`sample/cifar10/svhn32-w16-nobn` → `without batch norm`; a whole net by its name."""
-    parts = source.rpartition("/")[2].split("-")
-    without = [WITHOUT[part] for part in parts if part in WITHOUT]
-    return "; ".join(without) or "-".join(parts)
-
-
-# What each ablation of relatent.config.gan does to the net.
-WITHOUT = {
-    "pooling": "pooling for strides",
-    "nobn": "without batch norm",
-    "dense": "with hidden dense layers",
-    "sigmoid": "sigmoid in G for ReLU",
-    "relu": "ReLU in D for LeakyReLU",
-}
-
-
 def draw_gan_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
     """Radford et al. 2016, Figs 2 and 3: samples after the first epoch and at the end, in the order they were drawn."""
     import matplotlib.pyplot as plt
@@ -178,8 +162,8 @@ def draw_ablation_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
     import matplotlib.pyplot as plt
 
     sources = inputs.sources("samples.npy")
-    across = min(4, len(sources))
-    down = -(-len(sources) // across)
+    down = 1 if len(sources) <= 4 else 2
+    across = -(-len(sources) // down)
     figure, axes = plt.subplots(down, across, figsize=(2.2 * across, 2.4 * down), squeeze=False, layout="constrained")
     for axis in axes.flat[len(sources) :]:
         axis.set_visible(False)
@@ -187,7 +171,8 @@ def draw_ablation_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
     for axis, source in zip(axes.flat, sources, strict=False):
         path = inputs.file(source, "samples.npy")
         images, columns = square(read_images(path), most=16)
-        title = net_title(source)
+        net = source.rpartition("/")[2]
+        title = ablations(net) or net
         show_mosaic(axis, images, columns, title)
         rows += image_rows(title, path, images, range(len(images)), columns)
     return Drawing(figure, rows)
