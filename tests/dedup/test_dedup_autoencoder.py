@@ -8,6 +8,7 @@ from relatent.dedup.codes import distances, pack_bits
 from relatent.errors import TrainingError
 from relatent.models.autoencoder import Autoencoder
 from relatent.training.autoencoder import encoded_bits, fit_autoencoder
+from relatent.training.runtime import configure_torch
 
 SETTINGS = {
     "code_units": 128,
@@ -50,7 +51,7 @@ def test_brightness_added_to_a_picture_changes_no_bit():
 @pytest.mark.parametrize("stop", [1, 3])
 def test_a_fit_resumed_after_any_epoch_ends_in_the_same_bits(stop):
     """Order and noise are keyed by epoch and step, and the state holds all that Adam knows."""
-    torch.use_deterministic_algorithms(True)
+    configure_torch(1)
     kept = {}
 
     def keep(state):

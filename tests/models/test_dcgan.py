@@ -253,6 +253,8 @@ def test_both_convolutions_as_products_are_torchs(monkeypatch, kernel, stride, s
 @pytest.mark.parametrize("layer", [StridedConv, FractionallyStridedConv])
 @pytest.mark.parametrize("products", [False, True])
 def test_gradients_of_a_layer_are_torchs(monkeypatch, layer, products):
+    """By the input and by the weights, whichever way the passes are taken."""
+    torch.manual_seed(0)
     monkeypatch.setattr(convolutions, "_few_places", lambda *_: products)
     ours = layer(FEWEST_MAPS, FEWEST_MAPS, 5, 2, 2, bias=False)
     x = torch.randn(3, FEWEST_MAPS, 6, 6, requires_grad=True)

@@ -35,9 +35,7 @@ Precision = Literal["float32", "bfloat16", "float64"]
 
 BLOCK = 625  # samples: enough to read the weights seldom, few enough for the cache; a part of 5,000
 FACTORS = 16  # pixels per logarithm
-LARGEST_PRODUCT = (
-    1e38  # of inverse probabilities: sixteen pixels missed by 87 nats together. Above, float32 has no numbers
-)
+LARGEST_PRODUCT = 1e38  # of inverse probabilities: pixels missed by 87 nats together. Above, float32 has no numbers
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-FEWEST_MAPS = 64  # on either side, from which the weight gradient is faster as a product
-MANY_WEIGHTS = 2**21  # 8 MiB, from which
-FEW_PLACES = 16  # the other passes are, too, where the small side has no more than so many places
+FEWEST_MAPS = 64  # on either side: from here on the weight gradient is faster as a product
+MANY_WEIGHTS = 2**21  # 8 MiB: from here on the other passes are faster, too, if the small side has
+FEW_PLACES = 16  # or fewer places
 PATCHED_IMAGES = 32  # at a time: their patches are a few tens of MB
 
 
@@ -125,7 +125,7 @@ def _is_asked_for(node: Any) -> bool:
 
 
 class _Strided(torch.autograd.Function):
-    """conv2d, or its transpose, every pass by the faster way."""
+    """conv2d, or its transpose, of square maps, every pass by the faster way."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int, extra: int, transposed: bool) -> Tensor:
