@@ -1,12 +1,41 @@
 """Progress of long work: a bar on a terminal, a plain line now and then in a log. Left out of code digests."""
 
+import re
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 LINE_EVERY_S = 10.0
+STALE_AFTER_S = 6 * LINE_EVERY_S  # a log in which nothing was said for so long is of work that has stopped
+_LINE = re.compile(r"^(?P<label>.+): (?P<done>\d+)/(?P<total>\d+) \S+, [\d,]+/s, (?P<left>[\d,]+) s left", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Where work stood when it last said so: its whole line, the share done, 0 to 1, and the seconds left."""
+
+    line: str
+    share: float
+    left_s: float
+
+
+def under_way(log: Path) -> Reading | None:
+    """The last line of progress in a log; None if there is none yet, or the work has ended or stopped."""
+    try:
+        if time.time() - log.stat().st_mtime > STALE_AFTER_S:
+            return None
+        said = list(_LINE.finditer(log.read_text(errors="replace")))
+    except OSError:
+        return None
+    if not said or said[-1]["done"] == said[-1]["total"]:
+        return None
+    last = said[-1]
+    line = last.string[last.start() :].partition("\n")[0]
+    return Reading(line, int(last["done"]) / int(last["total"]), float(last["left"].replace(",", "")))
 
 
 class Progress:

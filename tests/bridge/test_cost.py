@@ -5,6 +5,7 @@ import pytest
 from relatent.bridge.cost import Cost, density_epochs, density_macs, gan_macs, in_words, wall_seconds
 from relatent.ledger.jobs import PlannedJob
 from relatent.models.dcgan_nets import net_named
+from relatent.progress import Reading
 
 
 @pytest.mark.parametrize(("layers", "parameters"), [(1, 425_284), (2, 521_084)])
@@ -54,7 +55,19 @@ def test_a_gans_multiplications_are_those_of_its_layers():
 
 def test_side_by_side_is_no_faster_than_the_longest():
     """Ten cores do not shorten one job."""
-    costs = [Cost(PlannedJob("r", (), ("x",)), None, seconds) for seconds in (10.0, 1.0, None)]
+    costs = [Cost(PlannedJob("r", (), (f"x{number}",)), None, s) for number, s in enumerate((10.0, 1.0, None))]
     assert wall_seconds(costs, cores=10) == 10
     assert wall_seconds(costs, cores=1) == 11
+    assert wall_seconds([], cores=1) == 0
     assert [in_words(s) for s in (5, 600, 9000, 400_000)] == ["5 s", "10 min", "2.5 h", "4.6 days"]
+
+
+def test_jobs_that_wait_for_each_other_add_up():
+    """Training, half done, then its evaluation; beside them a job that waits for neither."""
+    costs = [
+        Cost(PlannedJob("evaluate_nll", ("model",), ("metrics",)), None, 20.0),
+        Cost(PlannedJob("train_density", ("images",), ("model",)), None, 100.0, reading=Reading("", 0.5, 50.0)),
+        Cost(PlannedJob("probe", ("images",), ("accuracy",)), None, 5.0),
+    ]
+    assert wall_seconds(costs, cores=10) == 70
+    assert wall_seconds(costs, cores=1) == 75

@@ -10,11 +10,13 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from relatent.bridge.programs import environment
 from relatent.ledger.jobs import PlannedJob
+from relatent.progress import Reading
 
 HIDDEN = (200, 100)  # units of the deterministic layers beside z1 and z2 (Burda et al. 2016, sec. 5)
 LATENTS = {1: [50], 2: [100, 50]}
@@ -25,12 +27,21 @@ SHARE_EVALUATION = 0.8
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one job. `flop` is None where nothing was modelled; `seconds` was measured if the job ran here before."""
+    """Of one job. `flop` is None where nothing was modelled; `seconds` was measured if the job ran here before.
+
+    `reading` is what a job under way last said.
+    """
 
     job: PlannedJob
     flop: float | None
     seconds: float | None
     measured: bool = False
+    reading: Reading | None = None
+
+    @property
+    def left(self) -> float | None:
+        """Seconds still to come."""
+        return self.reading.left_s if self.reading else self.seconds
 
 
 def density_macs(layers: int, latents: Sequence[int] | None, pixels: int) -> tuple[int, int]:
@@ -127,9 +138,16 @@ def measured_flops(rows: int = 1000, seconds: float = 0.4) -> float:
 
 
 def wall_seconds(costs: Sequence[Cost], cores: int | None = None) -> float:
-    """Least time for jobs of one core each, side by side: no less than the longest, nor than the sum over the cores."""
-    known = [cost.seconds for cost in costs if cost.seconds is not None]
-    return max([sum(known) / (cores or os.cpu_count() or 1), *known], default=0.0)
+    """Least time for jobs of one core each: no less than the longest chain of them, nor than the sum over the cores."""
+    maker = {path: number for number, cost in enumerate(costs) for path in cost.job.outputs}
+
+    @cache
+    def until_done(number: int) -> float:
+        waited_for = {maker[path] for path in costs[number].job.inputs if path in maker}
+        return (costs[number].left or 0.0) + max(map(until_done, waited_for), default=0.0)
+
+    shared = sum(cost.left or 0.0 for cost in costs) / (cores or os.cpu_count() or 1)
+    return max([shared, *map(until_done, range(len(costs)))])
 
 
 def in_words(seconds: float) -> str:

@@ -1,4 +1,7 @@
-"""Before running a study: its jobs, downloads, disk, operations and the time they will take on this device."""
+"""Before running a study: its jobs, downloads, disk, operations and the time they will take on this device.
+
+While it runs: how far each job under way has come, and the time left for the whole study.
+"""
 
 import argparse
 import os
@@ -28,6 +31,7 @@ from relatent.errors import ConfigError
 from relatent.ledger.files import read_json
 from relatent.ledger.jobs import PlannedJob
 from relatent.models.dcgan_nets import net_named
+from relatent.progress import under_way
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -39,15 +43,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     to_do = {job.outputs for job in expand(place, force=False)}
     registry = load_registry()
     flops = measured_flops()
-    costs = [cost_of(job, registry, flops) for job in jobs]
+    costs = [cost_of(job, registry, flops, job.outputs in to_do) for job in jobs]
     print(f"{place.name}: {len(jobs)} jobs, {len(to_do)} to do")
     print(f"{'phase':<15}{'jobs':>6}{'to do':>7}{'operations':>14}{'one core':>12}")
     for phase in phase_names(jobs):
         print(_line(phase, [cost for cost in costs if cost.job.phase == phase], to_do))
     left = [cost for cost in costs if cost.job.outputs in to_do]
     cores = os.cpu_count() or 1
-    unknown = [cost.job for cost in left if cost.seconds is None]
+    unknown = [cost.job for cost in left if cost.left is None]
     measured = sum(cost.measured for cost in left)
+    for reading in [cost.reading for cost in left if cost.reading]:
+        print(f"under way, {reading.share:.0%}: {reading.line}")
     print(f"this device: {flops / 1e9:.0f} GFLOP/s on one core (float32 products of our shapes), {cores} cores")
     print(
         f"to do: about {in_words(wall_seconds(left))} on {cores} cores, good to a factor of two; "
@@ -61,13 +67,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(_disk(jobs))
 
 
-def cost_of(job: PlannedJob, registry: Registry, flops: float) -> Cost:
-    """What one job costs, as far as it is known."""
+def cost_of(job: PlannedJob, registry: Registry, flops: float, to_do: bool) -> Cost:
+    """What one job costs, as far as it is known; of one to do also how far it has come, if it is under way."""
     flop, share = _flop(job, registry)
+    reading = under_way(Path(job.log[0])) if to_do and job.log else None
     seconds = measured_seconds(job)
     if seconds is not None:
-        return Cost(job, flop, seconds, measured=True)
-    return Cost(job, flop, flop / flops / share if flop is not None else None)
+        return Cost(job, flop, seconds, measured=True, reading=reading)
+    return Cost(job, flop, flop / flops / share if flop is not None else None, reading=reading)
 
 
 def _flop(job: PlannedJob, registry: Registry) -> tuple[float | None, float]:
