@@ -44,6 +44,11 @@ MISTAKES = {
     "a seed given twice": (lambda v: v["density"].update(seeds=[0, 1, 1]), "density: seeds", "twice"),
     "a cell given twice": (lambda v: v["density"]["run"].append(v["density"]["run"][0]), "density", "twice"),
     "a table given twice": (lambda v: v["tables"].append(v["tables"][0]), "tables", "twice"),
+    "annealing of no cell": (
+        lambda v: v["evaluate_nll"].update(annealing={"run": ["digits/vae-L1-k9"]}),
+        "evaluate_nll.annealing.run",
+        "digits/vae-L1-k9",
+    ),
 }
 
 
@@ -56,6 +61,16 @@ def test_a_mistake_is_named_with_its_key_and_file(mistake):
     assert key in message
     assert reason in message
     assert "\n" not in message
+
+
+def test_the_gap_of_an_adopted_cell_can_be_measured():
+    """Its weights are in Git; annealing them is minutes where training them was hours."""
+    values = demo()
+    cell = values["density"]["run"].pop()
+    values["density"]["adopted"] = [cell]
+    values["evaluate_nll"]["annealing"] = {"run": [cell]}
+    study = study_from(values, "config/demo.yaml", DATASETS)
+    assert study.evaluate_nll.annealing_of(cell, study.density.settings_of(cell).seeds).model_seed == 0
 
 
 def test_a_key_given_twice_is_refused(tmp_path):

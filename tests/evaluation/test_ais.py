@@ -9,6 +9,7 @@ from density_models import images_for, model_with, with_broad_posterior
 from scipy import stats
 
 from relatent.evaluation.ais import Annealer, DensityTarget, inverse_temperatures, simulate
+from relatent.evaluation.annealed import IMAGES_AT_ONCE, AnnealingEffort, annealed_metrics
 from relatent.evaluation.nll import Scored, evaluate
 from relatent.models.densities import log_standard_normal
 from relatent.models.exact_gaussian import LinearGaussian
@@ -150,3 +151,29 @@ def test_untuned_steps_are_refused():
     model, x, _ = linear_gaussian()
     with pytest.raises(ValueError, match="call tune"):
         Annealer(LinearGaussianTarget(model, x), inverse_temperatures(5, "linear"), 0, len(x)).forward(2)
+
+
+def test_an_interrupted_annealing_ends_in_the_same_bits():
+    """Stopped behind the second of its four parts of images; bounds enclose each other where both are known."""
+    model = model_with(dtype=torch.float64)
+    x = images_for(model, count=2 * IMAGES_AT_ONCE)
+    effort = AnnealingEffort(len(x), len(x), 8, 4, 2, "q", "sigmoid", 50, 0)
+    bound = evaluate([Scored(model, model.latents)], x, 50, 0, "test posterior noise")["bound"][0]
+    unbroken, per_image = annealed_metrics(model, x, bound, effort)
+    assert unbroken["simulated_ais_lower_nats"]["value"] < unbroken["simulated_ais_upper_nats"]["value"]
+    kept = {}
+
+    def stop_later(part, results):
+        kept[part] = results
+        if part == "simulated":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        annealed_metrics(model, x, bound, effort, keep=stop_later)
+    assert [len(results["lower"]) for results in kept.values()] == [2 * IMAGES_AT_ONCE, IMAGES_AT_ONCE]
+    done_later = []
+    resumed, per_image_resumed = annealed_metrics(model, x, bound, effort, kept, advance=done_later.append)
+    assert done_later == [IMAGES_AT_ONCE]
+    assert resumed == unbroken
+    for name, values in per_image.items():
+        np.testing.assert_array_equal(per_image_resumed[name], values)

@@ -30,9 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 
     from relatent.data.binarisation import test_binarisation
     from relatent.evaluation.annealed import AnnealingEffort, annealed_metrics
+    from relatent.training.freed_memory import keep_freed_memory
     from relatent.training.runtime import configure_torch
 
     determinism = configure_torch(settings.threads)
+    keep_freed_memory()
     work = job.work("relatent.evaluation.annealed", threads=settings.threads)
     with work.lock():
         if not work.restore(job.outputs):
@@ -49,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
             values = settings.model_dump(exclude={"model_seed", "threads"})
             effort = AnnealingEffort(**{**values, "images": len(grey)})
             done = read_parts(work.checkpoint("parts.npz"))
-            finished = sum(len(next(iter(results.values()))) for results in done.values())
-            total = len(grey) + 2 * settings.simulated
+            finished = sum(len(results["lower"]) for results in done.values())
+            total = len(grey) + settings.simulated
             with Progress(f"anneal {job.cell}", total, "images", finished) as progress:
                 keep = part_keeper(work.checkpoint("parts.npz"), done)
                 x = test_binarisation(grey).reshape(len(grey), -1)

@@ -56,10 +56,11 @@ def study_from(values: Mapping[str, Any], where: str, known_datasets: Collection
         ConfigError: one line per wrong key, naming key and file.
     """
     study = checked(Study, dict(values), where)
-    strangers = sorted(set(study.evaluate_nll.annealing.run) - set(study.density.cells()))
+    strangers = sorted(set(study.evaluate_nll.annealing.run) - {*study.density.cells(), *study.density.adopted})
     if strangers:
         raise ConfigError(
-            f"{where}: evaluate_nll.annealing.run: {', '.join(strangers)}: not in density.run; list it there first"
+            f"{where}: evaluate_nll.annealing.run: {', '.join(strangers)}: neither in density.run nor in "
+            "density.adopted; list it there first"
         )
     cells = [*study.density.cells(), *study.dedup.cells(), *study.gan.cells(), *study.probe.cells()]
     for name in dict.fromkeys([*study.data.cells(), *(cell.partition("/")[0] for cell in cells)]):

@@ -65,7 +65,8 @@ def annealed_metrics(
         advance: called with the number of images just done.
     """
     done = done or {}
-    lower, accepted = _forward(model, x, effort, "test", done.get("test"), keep, advance)
+    test = _anneal(model, x, effort, "test", done.get("test"), keep, advance)
+    lower, accepted = test["lower"], test["accepted"]
     metrics = {
         "ais_nll_nats": _metric(-lower, effort, accepted=float(accepted.mean())),
         "ais_above_bound_nats": _metric(lower - bound, effort),
@@ -73,8 +74,8 @@ def annealed_metrics(
     per_image: Arrays = {"ais_lower": lower, "bound": bound, "accepted": accepted}
     if effort.simulated:
         binary, z = _simulated(model, effort)
-        below, _ = _forward(model, binary, effort, "simulated", done.get("simulated"), keep, advance)
-        above = _reverse(model, binary, z, effort, done.get("simulated above"), keep, advance)
+        simulated = _anneal(model, binary, effort, "simulated", done.get("simulated"), keep, advance, z)
+        below, above = simulated["lower"], simulated["upper"]
         found = nll.evaluate([nll.Scored(model, model.latents)], binary, effort.k, effort.seed, "simulated noise")
         metrics |= {
             "simulated_ais_lower_nats": _metric(below, effort),
@@ -95,16 +96,7 @@ def _metric(values: NDArray[np.float64], effort: AnnealingEffort, **more: Any) -
     return {"value": float(values.mean()), "stderr": error, "unit": "nats", **sizes, **more}
 
 
-def _annealer(
-    model: DensityModel, x: NDArray[np.uint8], effort: AnnealingEffort, part: str, first_image: int
-) -> Annealer:
-    betas = inverse_temperatures(effort.temperatures, effort.schedule)
-    annealer = Annealer(DensityTarget(model, x, effort.start), betas, effort.seed, len(x), first_image, part)
-    annealer.tune(effort.pilot_chains)
-    return annealer
-
-
-def _forward(
+def _anneal(
     model: DensityModel,
     x: NDArray[np.uint8],
     effort: AnnealingEffort,
@@ -112,37 +104,28 @@ def _forward(
     done: Arrays | None,
     keep: Callable[[str, Arrays], None],
     advance: Callable[[int], None],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lower bounds and acceptance of every image, (images,) each."""
-    results = {name: list(done[name]) for name in done} if done else {"lower": [], "accepted": []}
+    exact: torch.Tensor | None = None,
+) -> Arrays:
+    """Lower bounds and acceptance of every image, (images,) each.
+
+    With `exact`, (images, latents), a draw of each posterior, upper bounds too; of one chain, since one draw is known.
+    """
+    names = ("lower", "accepted") if exact is None else ("lower", "accepted", "upper")
+    results = {name: list(done[name]) if done else [] for name in names}
+    betas = inverse_temperatures(effort.temperatures, effort.schedule)
     for start in range(len(results["lower"]), len(x), IMAGES_AT_ONCE):
-        images = x[start : start + IMAGES_AT_ONCE]
-        annealed = _annealer(model, images, effort, part, start).forward(effort.chains)
+        images = slice(start, start + IMAGES_AT_ONCE)
+        target = DensityTarget(model, x[images], effort.start)
+        annealer = Annealer(target, betas, effort.seed, len(x[images]), start, part)
+        annealer.tune(effort.pilot_chains)
+        annealed = annealer.forward(effort.chains)
         results["lower"].extend(annealed.lower_bound)
         results["accepted"].extend(annealed.accepted)
+        if exact is not None:
+            results["upper"].extend(annealer.reverse(exact[None, images]).upper_bound)
         keep(part, {name: np.array(values) for name, values in results.items()})
-        advance(len(images))
-    return np.array(results["lower"]), np.array(results["accepted"])
-
-
-def _reverse(
-    model: DensityModel,
-    x: NDArray[np.uint8],
-    z: torch.Tensor,
-    effort: AnnealingEffort,
-    done: Arrays | None,
-    keep: Callable[[str, Arrays], None],
-    advance: Callable[[int], None],
-) -> NDArray[np.float64]:
-    """Upper bounds of simulated images, (images,); one chain each, since one exact posterior draw is known."""
-    upper = list(done["upper"]) if done else []
-    for start in range(len(upper), len(x), IMAGES_AT_ONCE):
-        images = slice(start, start + IMAGES_AT_ONCE)
-        annealer = _annealer(model, x[images], effort, "simulated", start)
-        upper.extend(annealer.reverse(z[None, images]).upper_bound)
-        keep("simulated above", {"upper": np.array(upper)})
         advance(len(x[images]))
-    return np.array(upper)
+    return {name: np.array(values) for name, values in results.items()}
 
 
 def _simulated(model: DensityModel, effort: AnnealingEffort) -> tuple[NDArray[np.uint8], torch.Tensor]:
