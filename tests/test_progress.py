@@ -35,7 +35,7 @@ def test_the_last_line_is_read(log):
 
 
 def test_work_that_stopped_or_ended_is_not_under_way(log, tmp_path):
-    """A silent minute, all units done, a log without a line of progress, no log."""
+    """Long silence, all units done, a log without a line of progress, no log."""
     long_ago = time.time() - 2 * progress.STALE_AFTER_S
     os.utime(log, (long_ago, long_ago))
     assert under_way(log) is None
@@ -44,6 +44,20 @@ def test_work_that_stopped_or_ended_is_not_under_way(log, tmp_path):
     log.write_text("Traceback: none\n")
     assert under_way(log) is None
     assert under_way(tmp_path / "none.log") is None
+
+
+def test_slow_work_shows_a_rate(monkeypatch, tmp_path):
+    """An image every ten seconds is not 0 images a second."""
+    clock = iter((0.0, 10.0, 10.0, 10.0))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    log = tmp_path / "anneal.log"
+    with log.open("w") as file:
+        monkeypatch.setattr("sys.stderr", file)
+        Progress("anneal mnist/vae-L1-k1", 3, "images").advance()
+    reading = under_way(log)
+    assert reading is not None
+    assert reading.line == "anneal mnist/vae-L1-k1: 1/3 images, 0.10/s, 20 s left"
+    assert reading.left_s == 20
 
 
 def test_a_run_of_which_nothing_is_known_yet_is_not_under_way(tmp_path):

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any, Self
 
 LINE_EVERY_S = 10.0
-STALE_AFTER_S = 6 * LINE_EVERY_S  # a log in which nothing was said for so long is of work that has stopped
-_LINE = re.compile(r"^(?P<label>.+): (?P<done>\d+)/(?P<total>\d+) \S+, [\d,]+/s, (?P<left>[\d,]+) s left", re.MULTILINE)
+STALE_AFTER_S = 600.0  # a log silent for so long is of work that has stopped; annealing takes minutes a line
+_LINE = re.compile(r"^.+: (?P<done>\d+)/(?P<total>\d+) \S+, [\d,.]+/s, (?P<left>[\d,]+) s left", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ class Progress:
         left = (self.total - self.done) / rate if rate > 0 else float("inf")
         values = "".join(f", {name} {value:.4g}" for name, value in (shown or {}).items())
         print(
-            f"{self.label}: {self.done}/{self.total} {self.unit}, {rate:,.0f}/s, {left:,.0f} s left{values}",
+            f"{self.label}: {self.done}/{self.total} {self.unit}, {rate:,.{0 if rate >= 10 else 2}f}/s, "
+            f"{left:,.0f} s left{values}",
             file=sys.stderr,
             flush=True,
         )
