@@ -227,6 +227,11 @@ _FACTS = (
     ("nll_nats", "k", "NLL at k = {}."),
     ("nll_nats", "n_images", "{} test images."),
     ("log_px_nats", "n_images", "{} images."),
+    ("ais_above_bound_nats", "k", "L_k at k = {}."),
+    ("ais_above_bound_nats", "n_images", "{} test images."),
+    ("simulated_ais_gap_nats", "n_images", "{} simulated images."),
+    ("ais_above_bound_nats", "chains", "{} chains each,"),
+    ("ais_above_bound_nats", "temperatures", "{} temperatures."),
     ("accuracy_full", "n_images", "{} test images."),
     ("accuracy_few", "n_labels", "Few labels: {} in all."),
 )

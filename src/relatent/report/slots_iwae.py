@@ -111,10 +111,10 @@ def diagnostics_slots(sources: Sequence[str]) -> list[Slot]:
 def annealing_slots(sources: Sequence[str]) -> list[Slot]:
     """How far L_k lies below log p(x), by annealed importance sampling, and how well that itself is known."""
     columns = (
-        ("AIS NLL", "ais_nll_nats"),
-        ("AIS above L_k", "ais_above_bound_nats"),
-        ("simulated: exact within", "simulated_ais_gap_nats"),
-        ("simulated: L_k below by at most", "simulated_bound_gap_nats"),
+        ("AIS NLL (nats)", "ais_nll_nats"),
+        ("AIS above L_k (nats)", "ais_above_bound_nats"),
+        ("simulated: exact within (nats)", "simulated_ais_gap_nats"),
+        ("simulated: L_k below by at most (nats)", "simulated_bound_gap_nats"),
     )
     return [
         Slot(" ".join(source.split("/")[1:3]), column, source, metric, "nats")
