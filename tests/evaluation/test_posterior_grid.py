@@ -5,8 +5,9 @@ import pytest
 import torch
 from density_models import images_for, model_with, with_broad_posterior
 
+from relatent.errors import TrainingError
 from relatent.evaluation.nll import Scored, evaluate
-from relatent.evaluation.posterior_grid import posterior_grid
+from relatent.evaluation.posterior_grid import CONVERGED, posterior_grid
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +30,30 @@ def test_finer_and_wider_grids_give_the_same_log_px(model, grid):
     x = images_for(model, 6)
     for points, reach in ((281, 7.0), (161, 8.0)):
         np.testing.assert_allclose(posterior_grid(model, x, points, reach, 1, 0).log_px, grid.log_px, atol=1e-6)
+
+
+@pytest.fixture
+def narrow():
+    """A small step of z changes every pixel."""
+    model = model_with(latents=(2,), seed=3)
+    with torch.no_grad():
+        model.p_x_given_z1.hidden1.weight.mul_(20)
+    return model
+
+
+def test_a_narrow_posterior_makes_its_grid_finer(narrow):
+    """A first grid that steps over the posteriors ends in the log p(x) of one that was fine from the start."""
+    x = images_for(narrow, 3)
+    coarse = posterior_grid(narrow, x, 21, 5.0, 1, 0)
+    assert len(coarse.axis) > 41
+    np.testing.assert_allclose(coarse.log_px, posterior_grid(narrow, x, 641, 5.0, 1, 0).log_px, atol=2 * CONVERGED)
+
+
+def test_a_posterior_too_narrow_for_any_grid_is_refused(narrow, monkeypatch):
+    """Rather than a picture of the grid."""
+    monkeypatch.setattr("relatent.evaluation.posterior_grid.MOST_POINTS", 50)
+    with pytest.raises(TrainingError, match=r"posterior of image \d: log p\(x\) still moves by .* too narrow"):
+        posterior_grid(narrow, images_for(narrow, 3), 21, 5.0, 1, 0)
 
 
 def test_elbo_is_log_px_less_the_divergence_of_q(model, grid):
