@@ -154,7 +154,7 @@ def test_untuned_steps_are_refused():
 
 
 def test_an_interrupted_annealing_ends_in_the_same_bits():
-    """Stopped behind the second of its four parts of images; bounds enclose each other where both are known."""
+    """Stopped behind the third of its four batches; where both bounds are known, the lower lies below the upper."""
     model = model_with(dtype=torch.float64)
     x = images_for(model, count=2 * IMAGES_AT_ONCE)
     effort = AnnealingEffort(len(x), len(x), 8, 4, 2, "q", "sigmoid", 50, 0)

@@ -70,11 +70,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 def cost_of(job: PlannedJob, registry: Registry, flops: float, to_do: bool) -> Cost:
     """What one job costs, as far as it is known; of one to do also how far it has come, if it is under way."""
     flop, share = _flop(job, registry)
+    modelled = flop / flops / share if flop is not None else None
+    timed = measured_seconds(job)
     reading = under_way(Path(job.log[0])) if to_do and job.log else None
-    seconds = measured_seconds(job)
-    if seconds is not None:
-        return Cost(job, flop, seconds, measured=True, reading=reading)
-    return Cost(job, flop, flop / flops / share if flop is not None else None, reading=reading)
+    return Cost(job, flop, modelled if timed is None else timed, timed is not None, reading)
 
 
 def _flop(job: PlannedJob, registry: Registry) -> tuple[float | None, float]:
