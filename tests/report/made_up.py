@@ -313,6 +313,9 @@ def make_posteriors(root: Path, study: str = "demo") -> None:
     metrics = {"ais_nll_nats": 23.1, "ais_above_bound_nats": 0.6, "simulated_ais_gap_nats": 0.02}
     write_json(
         folder / "metrics.json",
-        {name: {"value": value, "stderr": 0.01, "unit": "nats", "n_images": 100} for name, value in metrics.items()},
+        {
+            name: {"value": value, "stderr": 0.01, "interval": "test sampling", "unit": "nats", "n_images": 100}
+            for name, value in metrics.items()
+        },
     )
     receipt(root, folder, "anneal_density", "digits/vae-L1-k1")

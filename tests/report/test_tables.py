@@ -51,6 +51,15 @@ def test_a_cell_is_the_mean_over_seeds_with_students_interval(root):
     np.testing.assert_allclose([cell.ours_low, cell.ours_high], [cell.ours - half, cell.ours + half])
 
 
+def test_a_standard_error_is_printed_as_what_it_is_of(root):
+    """Annealing's holds the choice of images and says so; that of an exact model's bound is Monte Carlo's."""
+    (gap,) = [cell for cell in make_table("iwae_annealing") if cell.column == "AIS above L_k (nats)"]
+    assert (gap.ours, gap.interval) == (0.6, "test sampling")
+    np.testing.assert_allclose([gap.ours_low, gap.ours_high], [0.6 - 0.0196, 0.6 + 0.0196], atol=1e-6)
+    bounds = [cell for cell in make_table("exact_likelihood") if cell.column == "L_50"]
+    assert bounds and {cell.interval for cell in bounds} == {"monte carlo"}
+
+
 @pytest.mark.parametrize("effort", ["demo", "short"])
 def test_less_effort_than_the_papers_is_not_comparable(root, effort):
     """However close the numbers are (DESIGN 4.8)."""

@@ -86,7 +86,7 @@ class PosteriorGridCell(Settings):
 
     model_seed: int = Field(ge=0, description="which of the cell's trained models")
     images: int = Field(default=6, ge=1, le=100, description="training images (Burda et al. 2016, fig. 2: 6)")
-    points: int = Field(default=141, ge=21, le=1001, description="of the grid along each axis")
+    points: int = Field(default=141, ge=21, le=1001, description="along each axis of the first grid")
     reach: float = Field(default=7.0, gt=0, description="the grid goes from -reach to reach")
     q_samples: int = Field(default=5, ge=1, description="reconstructions of each image from draws of q")
     seed: int = Field(default=0, ge=0, description="of those draws")

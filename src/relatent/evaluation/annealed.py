@@ -93,7 +93,14 @@ def _metric(values: NDArray[np.float64], effort: AnnealingEffort, **more: Any) -
     n = len(values)
     error = float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else None
     sizes = {"n_images": n, "chains": effort.chains, "temperatures": effort.temperatures, "k": effort.k}
-    return {"value": float(values.mean()), "stderr": error, "unit": "nats", **sizes, **more}
+    return {
+        "value": float(values.mean()),
+        "stderr": error,
+        "interval": "test sampling",
+        "unit": "nats",
+        **sizes,
+        **more,
+    }
 
 
 def _anneal(

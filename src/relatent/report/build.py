@@ -138,7 +138,8 @@ def measured(metric: Metrics) -> tuple[float, Interval | None]:
     """Value and 95 % interval of a metric.
 
     The interval that the metric brings comes first; else the largest known source of chance decides: several seeds,
-    else several draws of labels, else a proportion's test sampling, else the Monte Carlo error.
+    else several draws of labels, else a proportion's test sampling, else the standard error, of Monte Carlo if the
+    metric does not say of what.
     """
     value = metric["value"]
     if metric.get("low") is not None and metric.get("high") is not None:
@@ -150,7 +151,7 @@ def measured(metric: Metrics) -> tuple[float, Interval | None]:
     if metric.get("unit") == "fraction" and metric.get("n_images"):
         return value, wilson_interval(value, metric["n_images"])
     if metric.get("stderr") is not None:
-        return value, normal_interval(value, metric["stderr"])
+        return value, normal_interval(value, metric["stderr"], metric.get("interval", "monte carlo"))
     return value, None
 
 

@@ -184,7 +184,7 @@ TABLES: dict[str, TableSpec] = {
         title="The gap of the bound, measured",
         caption="Annealed importance sampling (AIS) of test images: an estimate of log p(x) whose mean lies between "
         "L_k and the truth. On images that the model itself made, AIS from both sides (bidirectional Monte Carlo) "
-        "encloses the exact value, and so bounds what L_k is short of. The intervals hold the choice of images too",
+        "encloses the exact value, and so bounds what L_k is short of",
         stub="cell",
         slots=annealing_slots,
     ),

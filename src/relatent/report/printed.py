@@ -230,7 +230,7 @@ _FACTS = (
     ("ais_above_bound_nats", "k", "L_k at k = {}."),
     ("ais_above_bound_nats", "n_images", "{} test images."),
     ("simulated_ais_gap_nats", "n_images", "{} simulated images."),
-    ("ais_above_bound_nats", "chains", "{} chains each,"),
+    ("ais_above_bound_nats", "chains", "{} chains each."),
     ("ais_above_bound_nats", "temperatures", "{} temperatures."),
     ("accuracy_full", "n_images", "{} test images."),
     ("accuracy_few", "n_labels", "Few labels: {} in all."),
