@@ -1,5 +1,7 @@
 """The audit's levels on made-up files: what each sees by itself."""
 
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,9 +67,48 @@ def test_a_missing_file_and_a_stray_are_in_the_inventory():
     Path(f"{FOLDER}/old.csv").touch()
     Path(f"{FOLDER}/t.csv").unlink()
     assert found(inventory("s", [TABLE], DVC_FILES)) == [
-        f"{FOLDER}/t.csv: not there",
+        f"{FOLDER}/t.csv: not kept in Git and not made here yet",
         f"{FOLDER}/old.csv: in no job's outputs: of a cell that has left the study, or put there by hand",
     ]
+
+
+def test_in_a_fresh_clone_what_git_does_not_keep_is_only_not_made_yet():
+    """Nothing is wrong then, and nothing proven: one finding, the command that makes the files, and exit 1."""
+    subprocess.run(["git", "init", "-q"], check=True)
+    subprocess.run(["git", "add", f"{FOLDER}/t.receipt.json", "data/reference/t.csv"], check=True)
+    for name in ("t.csv", "t.npz"):
+        Path(f"{FOLDER}/{name}").unlink(missing_ok=True)
+    job = replace(TABLE, outputs=(*TABLE.outputs, f"{FOLDER}/t.npz"))
+    level = inventory("s", [job], DVC_FILES, "snakemake --configfile config/s.yaml")
+    assert [str(finding) for finding in level.findings] == [
+        f"{FOLDER}/t.csv: not kept in Git and not made here yet, the first of 2 such files. Make them with `snakemake "
+        "--configfile config/s.yaml` and audit again."
+    ]
+    levels = [level, integrity("s", [TABLE], DVC_FILES)]
+    assert all(level.incomplete and not level.passed for level in levels)
+    *_, verdict = verdict_lines("s", levels)
+    assert verdict.startswith("s: NOT PROVEN at L0, L1: nothing here is wrong")
+    Path(".dvc").mkdir()
+    Path(".dvc/config").write_text("['remote \"folder\"']\n    url = ../remote\n")
+    assert "`, or `dvc pull` them, and audit again" in inventory("s", [TABLE], DVC_FILES).findings[0].message
+
+
+def test_a_file_that_git_keeps_is_missed_by_name():
+    """It was removed; then the study does not hold, whatever else was never made."""
+    subprocess.run(["git", "init", "-q"], check=True)
+    subprocess.run(["git", "add", f"{FOLDER}/t.csv"], check=True)
+    Path(f"{FOLDER}/t.csv").unlink()
+    level = inventory("s", [TABLE], DVC_FILES)
+    assert f"Restore it with `git checkout -- {FOLDER}/t.csv`" in level.findings[0].message
+    assert list(verdict_lines("s", [level]))[-1] == "s: does NOT hold at L0"
+
+
+def test_a_job_whose_inputs_were_never_made_is_not_run_again():
+    """It could only fail, and look as if its table were wrong."""
+    Path("data/reference/t.csv").unlink()
+    level = remade("L2", [TABLE], Path.cwd())
+    assert level.incomplete
+    assert "1 of 1 jobs cannot be made again" in level.findings[0].message
 
 
 def test_an_adopted_cells_files_are_no_strays():

@@ -10,6 +10,7 @@ from relatent.bridge.checkup import Check
 from relatent.bridge.programs import environment, run_program
 from relatent.cli import doctor
 from relatent.errors import MissingDataError, RelatentError
+from relatent.ledger.work import BEGUN, FINISHED, Begun, key_of, key_parts
 
 
 @pytest.fixture
@@ -17,6 +18,7 @@ def machine(tmp_path, monkeypatch):
     """A folder with a Snakefile and Git; torch is not imported and no program started, which takes seconds."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RELATENT_MIRROR", raising=False)
+    monkeypatch.delenv("RELATENT_WORK", raising=False)
     Path("workflow").mkdir()
     Path("workflow/Snakefile").touch()
     Path(".git").mkdir()
@@ -76,6 +78,28 @@ def test_the_run_cache_and_a_held_lock_are_noted(machine):
     Path(".snakemake/locks/0.input.lock").touch()
     assert found("run cache").state == "note"
     assert "--unlock" in found("lock").remedy
+
+
+def test_scratch_is_safe_to_remove_only_without_checkpoints(machine):
+    """Days of training may be in one; finished work is only kept to come back sooner."""
+    parts = key_parts({}, [], "relatent.data.streams", "cpu", 1)
+    done, begun = (Path(".relatent/work") / name for name in ("a" * 32, key_of(parts)))
+    for folder in (done, begun):
+        folder.mkdir(parents=True)
+        (folder / "seed0.safetensors").write_bytes(b"state")
+    (done / FINISHED).write_text("{}")
+    (begun / FINISHED).write_text("{}")
+    assert found("scratch").state == "ok"
+    assert found("scratch").found.endswith("of finished work; safe to remove")
+    (begun / FINISHED).unlink()
+    assert found("scratch").found.endswith(f"checkpoints of unfinished work, 1 in all: {begun.name}")
+    receipt = "results/iwae/train_density/mnist/iwae-L1-k50/receipt.json"
+    described = Begun(receipt, "mnist/iwae-L1-k50", "relatent.data.streams", {}, parts, {})
+    (begun / BEGUN).write_text(described.text())
+    scratch = found("scratch")
+    assert scratch.state == "note"
+    assert scratch.found.endswith("1 in all: iwae/train_density/mnist/iwae-L1-k50")
+    assert scratch.remedy.startswith("removing it loses them")
 
 
 def test_versions_that_decide_numbers_are_graded_apart(machine):

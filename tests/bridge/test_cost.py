@@ -2,7 +2,15 @@
 
 import pytest
 
-from relatent.bridge.cost import Cost, density_epochs, density_macs, gan_macs, in_words, wall_seconds
+from relatent.bridge.cost import (
+    Cost,
+    density_epochs,
+    density_macs,
+    evaluation_flop,
+    gan_macs,
+    in_words,
+    wall_seconds,
+)
 from relatent.ledger.jobs import PlannedJob
 from relatent.models.dcgan_nets import net_named
 from relatent.progress import Reading
@@ -24,6 +32,27 @@ def test_the_papers_schedule_has_3280_epochs():
     assert density_epochs({}) == 3280
     assert density_epochs({"stages": 5}) == 121
     assert density_epochs({"epochs": 30}) == 30
+
+
+def test_a_switched_cell_trains_the_last_stage_alone():
+    """Table 2: 3^7 epochs after another cell's 3,280; of a cut schedule what is left of its last stage."""
+    assert density_epochs({"stages": 8, "switched": True}) == 2187
+    assert density_epochs({"stages": 5, "switched": True}) == 81
+    assert density_epochs({"epochs": 30, "switched": True}) == 17
+
+
+def test_images_that_are_null_are_all_of_their_split():
+    """The released code scores every training image and every test image without inactive units; 0 is none."""
+    sizes = {"train": 60_000, "test": 10_000}
+
+    def flop(**images) -> float:
+        whole = {"test_images": None, "train_images": 0, "removed_images": 0, **images}
+        return evaluation_flop({**whole, "k": 5000, "seeds": [0]}, 1, 784, sizes)
+
+    assert flop(train_images=None, removed_images=None) == 8 * flop()
+    assert flop(train_images=None) == flop(train_images=60_000)
+    assert flop(removed_images=None) == 2 * flop()
+    assert flop(test_images=100) == flop() / 100
 
 
 def test_a_gans_multiplications_are_those_of_its_layers():

@@ -128,10 +128,34 @@ def test_mistakes_are_one_line(place, capsys):
     wrong[3] = json.dumps({**json.loads(wrong[3]), "k": 0})
     assert run(train_density.main, wrong) == 2
     assert "--settings: k: " in capsys.readouterr().err
+    wrong[3] = json.dumps({**json.loads(wrong[3]), "k": 5, "estimator": "dreg"})
+    assert run(train_density.main, wrong) == 2
+    assert "--settings: (top level): DReG of the VAE's bound is STL" in capsys.readouterr().err
     images = Path("data/prepared/toy/train_images.npy")
     images.write_bytes(images.read_bytes()[:-1] + b"\x01")
     assert run(train_density.main, arguments("toy/vae-L1-k1", "out")) == 1
     assert "train_images.npy" in capsys.readouterr().err
+
+
+def test_a_start_of_another_model_is_one_line(place, capsys):
+    """Its files, the tensor and both shapes; or how many files there should be."""
+    run(train_density.main, arguments("toy/vae-L1-k1", "first", seeds=[0]))
+    words = arguments("toy/vae-L1-k1-to-iwae-k3", "second", start="first", seeds=[0])
+    settings = json.loads(words[3])
+    capsys.readouterr()
+    words[3] = json.dumps({**settings, "layers": 2})
+    assert run(train_density.main, words) == 1
+    assert capsys.readouterr().err.endswith(
+        "first/model.safetensors and first/optimiser.safetensors: tensor q_z1_given_x.mean.weight is of shape "
+        "(50, 200) there, (100, 200) in this run's model; go on from a model with the same layers, latents and image "
+        "size, or start afresh without it\n"
+    )
+    words[3] = json.dumps(settings)
+    assert run(train_density.main, words[:-1]) == 2
+    assert "--start names 1 files; give model.safetensors and optimiser.safetensors" in capsys.readouterr().err
+    words[3] = json.dumps({**settings, "switched": False})
+    assert run(train_density.main, words) == 2
+    assert "--start names 2 files" in capsys.readouterr().err
 
 
 def test_the_validation_split_is_trained_on_where_the_study_says_so(place, capsys):

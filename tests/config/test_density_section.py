@@ -3,7 +3,7 @@
 import pytest
 
 from relatent.config.base import checked
-from relatent.config.density import DensityCellName, DensitySection
+from relatent.config.density import DensityCell, DensityCellName, DensitySection
 from relatent.errors import ConfigError
 
 
@@ -55,6 +55,8 @@ def test_suffixes_say_what_departs_from_the_section():
         ("digits/vae-L1-k5-stl-kl", "two presets or two estimators"),
         ("digits/vae-L1-k5-dreg", "DReG of the VAE's bound is STL"),
         ("digits/iwae-L1-k5-kl", "analytic KL belongs to the VAE's bound"),
+        ("digits/vae-L1-k5-kl-to-iwae-k5", "analytic KL belongs to the VAE's bound"),
+        ("digits/iwae-L1-k5-dreg-to-vae-k5", "DReG of the VAE's bound is STL"),
         ("digits/vae-L2-k5-2d", "of one-layer models"),
     ],
 )
@@ -64,6 +66,19 @@ def test_a_wrong_name_is_one_sentence(cell, sentence):
         checked(DensitySection, {"run": [cell], "stages": 4}, "study.yaml")
     assert str(error.value).startswith("study.yaml: ")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("objective", "estimator", "other"), [("vae", "dreg", "iwae"), ("iwae", "kl", "vae")])
+def test_settings_by_hand_are_refused_in_the_words_of_the_name(objective, estimator, other):
+    """An estimator of the other bound would train another thing than it is called."""
+    values = {"objective": objective, "layers": 1, "k": 5, "stages": 4, "seeds": [0], "estimator": estimator}
+    with pytest.raises(ConfigError) as by_hand:
+        checked(DensityCell, values, "--settings")
+    with pytest.raises(ValueError) as by_name:
+        DensityCellName.parse(f"digits/{objective}-L1-k5-{estimator}")
+    sentence = str(by_hand.value).removeprefix("--settings: (top level): ")
+    assert str(by_name.value) == f"digits/{objective}-L1-k5-{estimator}: {sentence}"
+    assert checked(DensityCell, values | {"objective": other}, "--settings").estimator == estimator
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ def test_a_cell_is_found_as_a_person_writes_it():
     cell = find_cell(cells, "l1 K=5", "iwae  nll")
     assert cell.receipts == [f"{EVALUATED}/receipt.json"]
     assert find_cell(cells, "L1 k=5", "VAE NLL").receipts == []
+    assert find_cell(cells, "L1 | k=5", "IWAE NLL") == cell
     with pytest.raises(ConfigError, match="no row 'L2 k=5'; the table has 'L1  k=5', 'L1 k=5'"):
         find_cell(cells, "L2 k=5", "IWAE NLL")
     with pytest.raises(ConfigError, match="no column 'NLL' in row 'L1 k=5'; it has 'IWAE NLL', 'VAE NLL'"):

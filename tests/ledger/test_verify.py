@@ -105,21 +105,36 @@ def test_an_edited_receipt_or_environment_is_found():
     assert any(f"{record}: its digest is not the one" in message for message in messages())
 
 
-def test_an_adopted_cell_is_held_to_its_bytes_only():
-    """Its receipt comes in as a source: other code and settings are allowed, another byte is not (DESIGN 4.16)."""
+def adopt(settings: dict) -> tuple[str, list[PlannedJob]]:
+    """A cell taken in with its receipt, and the jobs, one of which reads it."""
     adopted = "results/s/train/x/old"
     Path(adopted).mkdir()
     Path(f"{adopted}/m.npy").write_text("weights")
     outputs = [FileRecord.of(Path(f"{adopted}/m.npy"))]
     write_receipt(
-        Path(f"{adopted}/receipt.json"), Receipt("train", "gone.module", "x/old", {}, "c0", "e0", (), outputs)
+        Path(f"{adopted}/receipt.json"), Receipt("train", "gone.module", "x/old", settings, "c0", "e0", (), outputs)
     )
     reads = [f"{adopted}/m.npy", f"{adopted}/receipt.json"]
-    jobs = [*JOBS, PlannedJob("phony", tuple(reads), ())]
+    return adopted, [*JOBS, PlannedJob("phony", tuple(reads), ())]
+
+
+def test_an_adopted_cell_is_held_to_its_bytes_not_to_todays_code():
+    """Its receipt comes in as a source: other code is allowed, another byte is not (DESIGN 4.16)."""
+    adopted, jobs = adopt({})
     assert messages(jobs) == []
     assert f"{adopted}/receipt.json" in verify_jobs(jobs).receipts
     Path(f"{adopted}/m.npy").write_text("weightz")
     assert any(f"{adopted}/m.npy: sha256 is" in message for message in messages(jobs))
+
+
+def test_an_adopted_cell_has_the_settings_of_its_study():
+    """Else five stages would be printed under the effort of eight. On what it was made is free; later keys it lacks."""
+    adopted, jobs = adopt({"stages": 5, "seeds": [0], "device": "cuda", "threads": 2})
+    receipt = f"{adopted}/receipt.json"
+    study = {"stages": 5, "seeds": [0], "device": "cpu", "threads": 1, "precision": "fp32"}
+    assert messages(jobs, adopted={receipt: study}) == []
+    (message,) = messages(jobs, adopted={receipt: {**study, "stages": 8}})
+    assert message.startswith(f"{receipt}: adopted, and made with stages = 5, where the study says 8.")
 
 
 @pytest.mark.parametrize(

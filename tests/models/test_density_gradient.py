@@ -14,7 +14,10 @@ from relatent.objectives.bounds import BOUNDS
 @pytest.mark.parametrize("objective", ["vae", "iwae"])
 @pytest.mark.parametrize("k", [1, 5])
 def test_hand_written_gradient_is_autograds(layers, objective, k):
-    """Eq. 14, with its coefficients, is the total derivative of the bound: to 1e-12 in float64."""
+    """Eq. 14, with its coefficients, is the total derivative of the bound: to 1e-12 in float64.
+
+    Of a parameter's largest entry, as an entry is a sum of terms of about that size, and may cancel to near zero.
+    """
     model = random_model(layers=layers)
     x, noise = batch(model, k=k)
     bound, coefficients_of = BOUNDS[objective]
@@ -25,7 +28,7 @@ def test_hand_written_gradient_is_autograds(layers, objective, k):
     torch.testing.assert_close(by_hand.log_w, log_w.detach(), rtol=1e-12, atol=1e-12)
     assert set(by_hand.gradient) == {name for name, _ in model.named_parameters()}
     for name, parameter in model.named_parameters():
-        torch.testing.assert_close(by_hand.gradient[name], parameter.grad, rtol=1e-11, atol=1e-12, msg=name)
+        assert (by_hand.gradient[name] - parameter.grad).abs().max() <= 1e-12 * parameter.grad.abs().max(), name
 
 
 @pytest.mark.parametrize("layers", [1, 2])

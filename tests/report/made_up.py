@@ -51,13 +51,16 @@ def make_density(root: Path, study: str = "demo", dataset: str = "digits", cells
                 "value": float(np.mean(per_seed)),
                 "per_seed": per_seed,
                 "stderr": 0.003,
+                "test_sampling_stderr": 0.3,
                 "unit": "nats",
                 "k": 5000,
                 "n_images": 400,
             },
+            "train_nll_nats": {"value": 23.0, "test_sampling_stderr": 0.4, "unit": "nats"},
+            "nll_change_without_inactive_nats": {"value": -0.01, "stderr": 0.005, "unit": "nats"},
             "test_minus_train_nats": {"value": 0.4, "per_seed": [0.41, 0.39, 0.4][: len(seeds)], "unit": "nats"},
             "ess": {"value": 801.2, "unit": "count"},
-            "active_units_z1": {"value": 41 / 3, "per_seed": [13, 14, 14][: len(seeds)], "unit": "units"},
+            "active_units_z1": active_units(cell, len(seeds)),
         }
         if "L2" in cell:
             metrics["active_units_z2"] = {"value": 4.0, "per_seed": [4, 4, 4][: len(seeds)], "unit": "units"}
@@ -69,6 +72,12 @@ def make_density(root: Path, study: str = "demo", dataset: str = "digits", cells
                 lines.append(f"{seed},1,{unit},{value:.9g},{value:.9g}")
         (folder / "activity.csv").write_text("\n".join(lines) + "\n")
         receipt(root, folder, "evaluate_nll", f"{dataset}/{cell}")
+
+
+def active_units(cell: str, seeds: int) -> dict:
+    more = {"iwae-L1-k5": 10, "iwae-L1-k50": 20}.get(cell.replace("L2", "L1"), 0)
+    per_seed = [13 + more, 14 + more, 14 + more][:seeds]
+    return {"value": sum(per_seed) / seeds, "per_seed": per_seed, "unit": "units"}
 
 
 def make_exact(root: Path, study: str = "demo") -> None:
@@ -98,7 +107,8 @@ def make_dedup(root: Path, study: str = "demo") -> None:
             "n_duplicates": {"value": 37, "unit": "count"},
             "n_clusters": {"value": 21, "unit": "count"},
             "largest_cluster": {"value": 4, "unit": "count"},
-            "precision": {"value": 0.97, **fraction, "low": 0.86, "high": 0.99},
+            "radius_bits": {"value": 4 if dataset == "photos" else 0, "unit": "bits"},
+            "precision": {"value": 0.97, "n_pairs": 37, **fraction, "low": 0.86, "high": 0.99},
             **{f"recall_{kind}": {"value": 0.7, **fraction} for kind in ("jpeg", "shift", "brightness", "resize")},
             **{
                 f"{kind}_entropy_bits": {"value": v, "unit": "bits"}
@@ -272,6 +282,7 @@ def make_pictures(root: Path, study: str = "demo") -> None:
         folder = root / f"data/prepared/{dataset}"
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "train_images.npy", rng.integers(0, 256, (300, channels, 32, 32), dtype=np.uint8))
+        write_json(folder / "manifest.json", {"classes": [f"class {label}" for label in range(10)]})
         receipt(root, folder, "prepare", dataset)
         lines = ["index,cluster,kept"]
         for index in range(300):

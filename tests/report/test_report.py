@@ -72,6 +72,15 @@ def test_orderings_are_counted_as_a_person_says_them(argued, tested, sentence):
     assert orderings_sentence(argued, tested) == sentence
 
 
+def test_one_seed_is_said():
+    """An ordering of single trainings says nothing of other trainings."""
+    said = orderings_sentence(13, {"reproduced": 4}, one_seed=True)
+    assert said == (
+        "of 13 orderings the paper argues, 4 could be tested: 4 hold (one seed each: what another training would "
+        "change is not counted)."
+    )
+
+
 def test_both_colour_schemes_are_served(page):
     assert "color-scheme:light dark" in page and "prefers-color-scheme:dark" in page
 

@@ -125,6 +125,44 @@ def test_orderings_are_paired_and_hold_where_the_numbers_were_made_so(root):
     assert cell.ours == pytest.approx(-0.7, abs=0.05) and cell.paper == pytest.approx(84.78 - 86.76)
 
 
+def test_active_units_are_ordered_by_the_counts_of_the_seeds(root):
+    """Twenty fewer in every seed is a finding; one seed alone is printed and not tested."""
+    place = "L1: VAE k=50 fewer active units than IWAE k=50", "paired difference"
+    cell = by_place(make_table("iwae_table1_digits"))[place]
+    assert (cell.ours, cell.unit, cell.interval, cell.verdict) == (-20, "units", "seeds", "reproduced")
+    for path in Path("results/demo/evaluate_nll/digits").glob("*"):
+        shutil.rmtree(path)
+    made_up.make_density(Path(), seeds=(0,))
+    cell = by_place(make_table("iwae_table1_digits"))[place]
+    assert (cell.ours, cell.ours_low, cell.verdict) == (-20, None, "inconclusive")
+    assert "| untested |" in Path("results/demo/tables/iwae_table1_digits.md").read_text()
+
+
+def test_a_number_says_how_far_it_is_from_the_papers(root):
+    page = Path("results/demo/tables/iwae_table1_digits.md")
+    make_table("iwae_table1_digits", effort="demo")
+    assert "paper 84.78, not comparable" in page.read_text()
+    cell = by_place(make_table("iwae_table1_digits", effort="short"))["L1 k=50", "IWAE NLL"]
+    difference = f"{cell.ours - 84.78:+.2f}".replace("-", "−")
+    assert f"paper 84.78 ({difference}), not comparable" in page.read_text()
+
+
+def test_the_gap_of_a_cell_adopted_long_ago_has_the_error_of_its_images(root):
+    """Its metrics then held the Monte Carlo error alone, as if training and test images were the same."""
+    for path in Path("results/demo/evaluate_nll/digits").glob("*"):
+        shutil.rmtree(path)
+    made_up.make_density(Path(), seeds=(0,))
+    (gap, *_) = [cell for cell in make_table("iwae_diagnostics") if cell.column == "train minus test"]
+    assert (gap.ours, gap.interval) == (0.4, "test sampling")
+    np.testing.assert_allclose(gap.ours_high - gap.ours, 1.959964 * np.hypot(0.3, 0.4), rtol=1e-6)
+
+
+def test_what_the_paper_bounds_is_printed_as_a_bound(root):
+    make_table("iwae_diagnostics")
+    shown = Path("results/demo/tables/iwae_diagnostics.md").read_text()
+    assert "−0.01 [−0.02, 0.00]<br>paper ≤ 0.06, not comparable" in shown and "(−0.07)" not in shown
+
+
 def test_a_narrower_net_is_not_the_papers(root):
     """Real data at equal n is comparable whatever the net; samples of a net of another width are not."""
     cells = by_place(make_table("dcgan_table3_mnist_nn", effort="paper"))

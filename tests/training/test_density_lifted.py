@@ -1,5 +1,7 @@
 """All seeds at once: the arithmetic of the single run, on the CPU; the CUDA graph where there is a GPU."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,9 @@ from relatent.data.binarisation import dynamic
 from relatent.errors import TrainingError
 from relatent.training.density import Trainer, posterior_noise
 from relatent.training.density_lifted import BLOCK, LiftedTrainer, train_lifted
-from relatent.training.density_state import Run, write_states
-from relatent.training.schedule import Stage
+from relatent.training.density_state import Run, read_states, write_states
+from relatent.training.density_watch import refuse_k_beyond_memory
+from relatent.training.schedule import Stage, schedule
 
 CPU = torch.device("cpu")
 
@@ -110,6 +113,61 @@ def test_what_cannot_be_lifted_says_so():
     if not torch.cuda.is_available():
         with pytest.raises(TrainingError, match="no CUDA device"):
             LiftedTrainer(images(), run_of(), [0], torch.device("cuda"))
+
+
+@pytest.mark.parametrize("stages", [3, 4])
+def test_lifted_models_that_ignore_their_latents_are_stopped_each_time(tmp_path, stages):
+    """As single runs: a second run does not start past the stop, nor from a checkpoint that stands at it."""
+    alike = np.full((60, 1, 4, 4), 255, dtype=np.uint8)
+    checkpoint = tmp_path / "state.safetensors"
+    run = Run("vae", 1, 1, schedule("paper", stages=stages), batch_size=10)
+    for _ in range(2):
+        with pytest.raises(TrainingError, match="after epoch 13 no unit of z1 is active"):
+            train_lifted(alike, run, [0, 1], "cpu", checkpoint, checkpoint_every_s=1000)
+        assert len(read_states(checkpoint, run)[1].history) == 4
+    trainer = LiftedTrainer(alike, run, [0, 1], CPU)
+    while trainer.step < 13 * 6:
+        trainer.advance()
+    write_states(checkpoint, run, trainer.states())
+    with pytest.raises(TrainingError, match="after epoch 13 no unit of z1 is active"):
+        train_lifted(alike, run, [0, 1], "cpu", checkpoint)
+
+
+def test_lifted_numbers_that_are_not_finite_are_never_kept(tmp_path, monkeypatch):
+    """The last gradient of one seed is NaN after bounds that are finite."""
+    run = Run("vae", 1, 1, [Stage(1, 1e-3), Stage(1, 1e-3)], batch_size=10)
+    step = LiftedTrainer._step
+
+    def spoilt(trainer):
+        step(trainer)
+        if trainer.place == 12:
+            trainer.flat.values[1, 7] = math.nan
+
+    monkeypatch.setattr(LiftedTrainer, "_step", spoilt)
+    for _ in range(2):
+        with pytest.raises(TrainingError, match=r"after step 12 \(epoch 2\) 1 of the \d+ parameters are not finite"):
+            train_lifted(images(), run, [0, 1], "cpu", tmp_path / "state.safetensors")
+        assert read_states(tmp_path / "state.safetensors", run)[1].step == 6
+
+
+def test_a_lifted_start_of_another_model_is_refused():
+    """By its tensor and both shapes."""
+    starts = LiftedTrainer(images(), run_of(2), [0, 1], CPU).states()
+    with pytest.raises(TrainingError, match=r"q_z1_given_x.mean.weight is of shape \(100, 200\) there, \(50, 200\) in"):
+        train_lifted(images(), run_of(1), [0, 1], "cpu", starts=starts)
+
+
+def test_memory_counts_the_draws_of_a_block(monkeypatch):
+    """A lifted run asks for a block of them, and for all its seeds."""
+    asked = []
+    monkeypatch.setattr(
+        "relatent.training.density_lifted.refuse_k_beyond_memory",
+        lambda *arguments: asked.append(arguments) or refuse_k_beyond_memory(*arguments[:4], available_bytes=1),
+    )
+    run = run_of(2)
+    with pytest.raises(TrainingError, match="k = 3 and 10 images needs about"):
+        train_lifted(images(), run, [0, 1], "cpu")
+    assert asked == [(run, 16, 2, BLOCK, None)]
 
 
 @pytest.mark.gpu

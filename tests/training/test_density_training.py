@@ -1,5 +1,6 @@
 """Training runs: exact resume, seeds apart, presets, early stops."""
 
+import math
 import signal
 import subprocess
 import sys
@@ -9,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from relatent.errors import TrainingError
+from relatent.training import density_watch
 from relatent.training.density import Trainer, train
 from relatent.training.density_state import Run, State, finished_state, read_states, write_states
 from relatent.training.density_watch import refuse_k_beyond_memory
@@ -148,13 +151,20 @@ def test_presets_start_and_run_differently():
     assert any(not torch.equal(value, states["paper"][1][name]) for name, value in free.items())
 
 
-def test_a_switch_goes_on_with_adams_state_and_step():
+def finished(state: State, folder: Path) -> tuple[Path, Path]:
+    """The files of a cell with one seed, 0."""
+    paths = folder / "model.safetensors", folder / "optimiser.safetensors"
+    for path, tensors in zip(paths, (state.parameters, state.optimiser()), strict=True):
+        save_file({f"seed0.{name}": value for name, value in tensors.items()}, path)
+    return paths
+
+
+def test_a_switch_goes_on_with_adams_state_and_step(tmp_path):
     """Table 2: the second stage takes moments and step count over, and its history counts stages and epochs on."""
     first = train(images(), run_of("vae", k=1), seed=0)
-    models = {f"seed0.{name}": value for name, value in first.parameters.items()}
-    optimisers = {f"seed0.{name}": value for name, value in first.optimiser().items()}
+    model, optimiser = finished(first, tmp_path)
     switched = run_of("iwae", k=3, stages=[Stage(2, 7e-4)])
-    start = finished_state(0, 2, models, optimisers)
+    start = finished_state(0, 2, model, optimiser)
     trainer = Trainer(images(), switched, 0, start)
     assert trainer.adam.count == first.step == 15
     assert torch.equal(trainer.adam.second_moment, first.second_moment)
@@ -162,7 +172,36 @@ def test_a_switch_goes_on_with_adams_state_and_step():
     assert end.step == 25
     assert [(row.stage, row.epoch) for row in end.history] == [(2, 4), (2, 5)]
     with pytest.raises(TrainingError, match="not trained with seed 3"):
-        finished_state(3, 2, models, optimisers)
+        finished_state(3, 2, model, optimiser)
+    with pytest.raises(TrainingError, match=r"does not hold Adam's moments and step of seed 0; .* in this order"):
+        finished_state(0, 2, optimiser, model)
+
+
+@pytest.mark.parametrize(
+    ("run", "side", "sentence"),
+    [
+        (run_of(layers=2), 4, r"q_z1_given_x.mean.weight is of shape \(50, 200\) there, \(100, 200\) in this run's"),
+        (run_of(layers=2, latents=[50, 50]), 4, r"q_z2_given_z1\..* is of shape none there, \(100, 50\) in this run's"),
+        (run_of(latents=[2]), 4, r"q_z1_given_x.mean.weight is of shape \(50, 200\) there, \(2, 200\) in this run's"),
+        (run_of(), 5, r"q_z1_given_x.hidden1.weight is of shape \(200, 16\) there, \(200, 25\) in this run's"),
+    ],
+)
+def test_a_start_of_another_model_is_refused(tmp_path, run, side, sentence):
+    """Other layers, latents or image size: by its files, the first tensor that differs, and both shapes."""
+    paths = finished(Trainer(images(), run_of(), 0).state(), tmp_path)
+    start = finished_state(0, 2, *paths)
+    with pytest.raises(TrainingError, match=rf"model.safetensors and .*: tensor {sentence} model; go on from"):
+        train(images(side=side), run, 0, start=start)
+
+
+def test_a_start_with_more_than_the_model_has_is_refused():
+    """Two layers into one, where all that one has fits; and moments of another model beside parameters of this one."""
+    two, one = (Trainer(images(), run_of(layers=n, latents=[50, 9][:n]), 0).state() for n in (2, 1))
+    with pytest.raises(TrainingError, match=r"q_z2_given_z1.* is of shape \(100, 50\) there, none in this run's model"):
+        Trainer(images(), run_of(latents=[50]), 0, two)
+    one.first_moment = two.first_moment
+    with pytest.raises(TrainingError, match="tensor first_moment is of shape"):
+        Trainer(images(), run_of(latents=[50]), 0, one)
 
 
 def test_a_switched_run_resumes_too(tmp_path):
@@ -203,14 +242,62 @@ def test_a_run_that_diverges_is_stopped():
         train(images(), run_of(stages=[Stage(3, 1e-3), Stage(300, 100.0)]), seed=0)
 
 
-def test_a_model_that_ignores_its_latents_is_stopped(tmp_path):
-    """Images without any difference leave z1 nothing to say; the state of the last stage stays."""
-    alike = np.full((50, 1, 4, 4), 255, dtype=np.uint8)
+@pytest.mark.parametrize("every_s", [1000.0, 0.0])
+@pytest.mark.parametrize("preset", ["paper", "code"])
+def test_numbers_that_are_not_finite_are_never_kept(tmp_path, monkeypatch, preset, every_s):
+    """The last gradient is NaN after a bound that is finite: no checkpoint holds it, no model, and no second run."""
+    run = run_of(stages=[Stage(1, 1e-3), Stage(1, 1e-3)], preset=preset)
+    gradient = Trainer._gradient
+
+    def spoilt(trainer, x, noise):
+        log_w = gradient(trainer, x, noise)
+        if trainer.step == 9:
+            trainer.flat.gradients[7] = math.nan
+        return log_w
+
+    monkeypatch.setattr(Trainer, "_gradient", spoilt)
     checkpoint = tmp_path / "state.safetensors"
-    run = run_of("vae", k=1, stages=schedule("paper", stages=4))
-    with pytest.raises(TrainingError, match=r"after epoch (13|40) no unit of z1 is active"):
-        train(alike, run, seed=0, checkpoint=checkpoint)
-    assert read_states(checkpoint, run)[0].history
+    # `released` moves by the moments of the step before: there the parameters are still finite.
+    what = {"paper": "parameters", "code": "first moments"}[preset]
+    for _ in range(2):
+        with pytest.raises(TrainingError, match=rf"after step 10 \(epoch 2\) 1 of the \d+ {what} are not finite"):
+            train(images(), run, 0, checkpoint, checkpoint_every_s=every_s)
+        kept = read_states(checkpoint, run)[0]
+        assert kept.step == (5 if every_s else 9)
+        assert kept.first_moment.isfinite().all()
+    trainer = Trainer(images(), run, 0)
+    trainer.flat.values[0] = math.inf
+    write_states(checkpoint, run, {0: trainer.state()})
+    with pytest.raises(TrainingError, match=r"after step 0 .* not finite"):
+        train(images(), run, 0, checkpoint)
+
+
+def alike(n=50) -> np.ndarray:
+    """Images without any difference, which leave z1 nothing to say."""
+    return np.full((n, 1, 4, 4), 255, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("stages", [3, 4])
+def test_a_model_that_ignores_its_latents_is_stopped_each_time(tmp_path, stages):
+    """At the end of the last stage or before; the checkpoint before stays, and a second run stops there too."""
+    checkpoint = tmp_path / "state.safetensors"
+    run = run_of("vae", k=1, stages=schedule("paper", stages=stages))
+    for _ in range(2):
+        with pytest.raises(TrainingError, match=r"after epoch 13 no unit of z1 is active.*The last checkpoint stays"):
+            train(alike(), run, seed=0, checkpoint=checkpoint, checkpoint_every_s=1000)
+        assert len(read_states(checkpoint, run)[0].history) == 4
+
+
+@pytest.mark.parametrize("stages", [3, 4])
+def test_a_checkpoint_of_a_dead_model_is_refused(tmp_path, stages):
+    """One that stands at a stage's end, the last one's too: the run does not go on from it."""
+    run = run_of("vae", k=1, stages=schedule("paper", stages=stages))
+    trainer = Trainer(alike(), run, 0)
+    while trainer.step < 13 * 5:
+        trainer.advance()
+    write_states(tmp_path / "state.safetensors", run, {0: trainer.state()})
+    with pytest.raises(TrainingError, match="after epoch 13 no unit of z1 is active"):
+        train(alike(), run, 0, tmp_path / "state.safetensors")
 
 
 def test_k_beyond_memory_is_refused_before_the_first_step():
@@ -219,3 +306,51 @@ def test_k_beyond_memory_is_refused_before_the_first_step():
     with pytest.raises(TrainingError, match=r"k = 1000000 and 10 images needs about .* GiB, 1.0 are free; lower k"):
         refuse_k_beyond_memory(run, pixels=784, available_bytes=2**30)
     refuse_k_beyond_memory(run_of(k=50), pixels=784, available_bytes=2**30)
+
+
+@pytest.mark.parametrize(("layers", "latents"), [(1, 50), (2, 150)])
+def test_draws_made_ahead_count(layers, latents):
+    """Lifted runs hold the images and the noise of 64 steps, 4 bytes a number."""
+
+    def needed(steps_drawn):
+        with pytest.raises(TrainingError) as error:
+            refuse_k_beyond_memory(run_of(k=1000, layers=layers), 784, 3, steps_drawn, available_bytes=1)
+        return float(str(error.value).split(" GiB")[0].split()[-1])
+
+    ahead = 64 * 4 * (1000 * latents + 784) * 10 * 3 / 2**30
+    assert needed(64) - needed(0) == pytest.approx(ahead, abs=0.1)
+
+
+V1 = {
+    "memory/memory.limit_in_bytes": "5000",
+    "memory/memory.usage_in_bytes": "3000",
+    "memory/memory.stat": "active_file 7\ntotal_inactive_file 200\ntotal_active_file 50\n",
+}
+V2 = {"memory.max": "5000\n", "memory.current": "3000\n", "memory.stat": "anon 9\nactive_file 50\ninactive_file 200\n"}
+
+
+@pytest.mark.parametrize(
+    ("files", "mem_available_kb", "available"),
+    [
+        ({}, 4, 4096),
+        (V2, 4, 2250),
+        (V2, 2, 2048),
+        (V2, None, 2250),
+        (V2 | {"memory.max": "max\n"}, 4, 4096),
+        (V1, 4, 2250),
+        (V1 | {"memory/memory.limit_in_bytes": str(2**63 - 4096)}, 4, 4096),
+        ({}, None, None),
+    ],
+)
+def test_memory_is_the_less_of_the_machines_and_the_containers(
+    tmp_path, monkeypatch, files, mem_available_kb, available
+):
+    """A container is killed at its own limit, however much its host has left; its page cache can be had back."""
+    monkeypatch.setattr(density_watch, "CGROUP", tmp_path)
+    monkeypatch.setattr(density_watch, "MEMINFO", tmp_path / "meminfo")
+    if mem_available_kb is not None:
+        (tmp_path / "meminfo").write_text(f"MemTotal: 9999 kB\nMemAvailable: {mem_available_kb} kB\n")
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert density_watch._available_bytes() == available

@@ -32,8 +32,8 @@ def test_an_audit_without_the_weights_says_to_pull(made, tmp_path):
     """A bare clone has tables and receipts but nothing that DVC keeps."""
     failed = made.clone(tmp_path / "clone").relatent("audit", "demo", check=False)
     assert failed.returncode == 1
-    assert "not there. Run `dvc pull` if it was pushed" in failed.stdout
-    assert "demo: does NOT hold at L0, L1" in failed.stdout
+    assert "Make them with `snakemake --cores all`, or `dvc pull` them, and audit again" in failed.stdout
+    assert "demo: NOT PROVEN at L0, L1" in failed.stdout
 
 
 def test_why_goes_from_a_cell_to_the_raw_file(made):

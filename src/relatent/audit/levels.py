@@ -1,13 +1,15 @@
 """The levels of an audit. Each takes the planned jobs and looks at the files; none changes any."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import re
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from relatent.audit.verdict import Level
+from relatent.audit.verdict import NOT_MADE, Level
 from relatent.errors import DataIntegrityError, RelatentError
 from relatent.ledger.jobs import PlannedJob, is_data
 from relatent.ledger.lineage import ReceiptBook
@@ -17,14 +19,16 @@ from relatent.ledger.verify import Finding, adopted_receipts, verify_jobs
 RUN_CACHE = Path(".dvc/cache/runs")
 
 
-def inventory(study: str, jobs: Sequence[PlannedJob], dvc_files: Sequence[str]) -> Level:
-    """L0: every file of the graph is there, and nothing else lies in the study's folder or its datasets'."""
+def inventory(study: str, jobs: Sequence[PlannedJob], dvc_files: Sequence[str], make: str = "snakemake") -> Level:
+    """L0: every file of the graph is there, and nothing else lies in the study's folder or its datasets'.
+
+    Args:
+        make: the command that makes the study, for the remedy.
+    """
     level = Level("L0")
     wanted = {path for job in jobs for path in job.outputs} | {path for job in jobs for path in job.inputs}
     missing = sorted(path for path in wanted if not Path(path).is_file())
-    for path in missing:
-        message = "not there. Run `dvc pull` if it was pushed, or `snakemake` to make it."
-        level.findings.append(Finding("missing", path, message))
+    level.findings += absent_findings(missing, make)
     known = wanted | books(study, jobs, dvc_files)
     folders = [Path("results") / study, *sorted({Path(path).parent for path in wanted if is_data(path)})]
     strays = sorted(
@@ -36,6 +40,41 @@ def inventory(study: str, jobs: Sequence[PlannedJob], dvc_files: Sequence[str]) 
         level.findings.append(Finding("stray", path, message))
     level.checked = f"{len(wanted)} files of {len(jobs)} jobs, {len(missing)} missing, {len(strays)} strays"
     return level
+
+
+def absent_findings(missing: Sequence[str], make: str) -> list[Finding]:
+    """Of files that are not there: one finding for each that Git keeps, one for all others together."""
+    kept = _in_git(missing)
+    found = [
+        Finding("missing", path, f"not there, though Git keeps it. Restore it with `git checkout -- {path}`.")
+        for path in missing
+        if path in kept
+    ]
+    left = [path for path in missing if path not in kept]
+    if left:
+        others = f", the first of {len(left)} such files" if len(left) > 1 else ""
+        pull = ", or `dvc pull` them," if _has_remote() else ""
+        message = f"not kept in Git and not made here yet{others}. Make them with `{make}`{pull} and audit again."
+        found.append(Finding(NOT_MADE, left[0], message))
+    return found
+
+
+def _in_git(paths: Sequence[str]) -> set[str]:
+    """Which of these Git keeps; none outside Git."""
+    if not paths:
+        return set()
+    try:
+        asked = ["git", "ls-files", "-z", "--", *paths]
+        done = subprocess.run(asked, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return set()
+    return set(done.stdout.split("\0"))
+
+
+def _has_remote() -> bool:
+    """Whether DVC has somewhere to pull from, by the repository's own settings."""
+    files = [Path(".dvc/config"), Path(".dvc/config.local")]
+    return any(re.search(r"^\s*\['?remote ", file.read_text(), re.MULTILINE) for file in files if file.is_file())
 
 
 def books(study: str, jobs: Sequence[PlannedJob], dvc_files: Sequence[str]) -> set[str]:
@@ -58,11 +97,25 @@ def adopted_files(jobs: Sequence[PlannedJob]) -> set[str]:
     return found
 
 
-def integrity(study: str, jobs: Sequence[PlannedJob], dvc_files: Sequence[str]) -> Level:
-    """L1: all bytes as in the receipts, the receipts a chain, code and settings today's, dvc.lock in accord."""
+def integrity(
+    study: str,
+    jobs: Sequence[PlannedJob],
+    dvc_files: Sequence[str],
+    adopted: Mapping[str, Mapping[str, Any]] | None = None,
+    make: str = "snakemake",
+) -> Level:
+    """L1: all bytes as in the receipts, the receipts a chain, code and settings today's, dvc.lock in accord.
+
+    Args:
+        adopted: as for `verify_jobs`.
+        make: as for `inventory`.
+    """
     level = Level("L1")
-    verified = verify_jobs(jobs)
-    level.findings += verified.findings
+    verified = verify_jobs(jobs, adopted=adopted)
+    absent = {found.path for found in verified.findings if found.kind in ("missing", "receipt")}
+    absent = {path for path in absent if not Path(path).is_file()}
+    level.findings += [found for found in verified.findings if found.path not in absent]
+    level.findings += absent_findings(sorted(absent), make)
     level.findings += unchained(study, jobs)
     locked = 0
     for dvc_file in dvc_files:
@@ -77,16 +130,16 @@ def integrity(study: str, jobs: Sequence[PlannedJob], dvc_files: Sequence[str]) 
         locked += count
     whole = all(Path(path).with_suffix(".lock").is_file() for path in dvc_files)
     sound = not any(finding.kind == "dvc.lock" for finding in level.findings)
-    absent = unlocked(jobs, dvc_files) if whole and sound else []
-    if absent:
-        message = f"and {len(absent) - 1} other files are in no dvc.lock. Run `relatent sync {study}`."
-        level.findings.append(Finding("dvc.lock", absent[0], message))
+    outside = unlocked(jobs, dvc_files) if whole and sound else []
+    if outside:
+        message = f"and {len(outside) - 1} other files are in no dvc.lock. Run `relatent sync {study}`."
+        level.findings.append(Finding("dvc.lock", outside[0], message))
     if RUN_CACHE.exists():
         message = "DVC's run cache can bring back a file that was forged and then committed. Remove the folder."
         level.findings.append(Finding("run cache", RUN_CACHE.as_posix(), message))
-    adopted = sorted(set(verified.receipts) - {job.receipt for job in jobs})
-    if adopted:
-        level.notes.append(f"adopted, made earlier or elsewhere: {', '.join(adopted)}")
+    brought = sorted(set(verified.receipts) - {job.receipt for job in jobs})
+    if brought:
+        level.notes.append(f"adopted, made earlier or elsewhere: {', '.join(brought)}")
     level.checked = (
         f"{len(verified.receipts)} receipts, {len(verified.hashed)} files of {verified.hashed_bytes / 1e6:,.1f} MB, "
         f"{locked} outs of dvc.lock"

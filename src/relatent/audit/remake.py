@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from relatent.audit.verdict import Level, detection_power
+from relatent.audit.verdict import NOT_MADE, Level, detection_power
 from relatent.errors import RelatentError
 from relatent.ledger.environment import environment_record
 from relatent.ledger.files import digest_of, read_json
@@ -41,6 +41,11 @@ def remade(name: str, jobs: Sequence[PlannedJob], root: Path, sample: int | None
     level = Level(name)
     candidates = [job for job in jobs if job.phase in PHASES[name] and job.command]
     chosen = candidates if sample is None else _chosen(candidates, sample, seed)
+    waiting = [job for job in chosen if any(not (root / path).is_file() for path in job.inputs)]
+    if waiting:
+        message = f"{len(waiting)} of {len(chosen)} jobs cannot be made again: files they read are not here, see L0"
+        level.findings.append(Finding(NOT_MADE, waiting[0].outputs[0], message))
+    chosen = [job for job in chosen if job not in waiting]
     compared = elsewhere = 0
     with _mirror(root) as mirror:
         for job in chosen:
@@ -132,7 +137,7 @@ def _difference(path: str, mirror: Path, root: Path, same: bool) -> Finding | No
     try:
         ours, again = (root / path).read_bytes(), (mirror / path).read_bytes()
     except FileNotFoundError:
-        return Finding("remake", path, "not there to compare with. Run `snakemake` to make it.")
+        return Finding(NOT_MADE, path, "not there to compare with. Run `snakemake` to make it.")
     if ours == again or (is_receipt(path) and not same):
         return None
     if same or path.endswith(EVERYWHERE):

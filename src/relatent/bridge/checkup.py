@@ -13,10 +13,13 @@ from typing import Literal
 
 from relatent.bridge.programs import environment, versions
 from relatent.bridge.states import RUN_CACHE
+from relatent.bridge.unfinished import unfinished_names
+from relatent.ledger.work import work_root
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_CONDA = (24, 7, 1)
 NEEDED_GB = 5.0
+SHOWN = 5  # unfinished works that are named
 # A different version of these can change numbers or pictures; the other pins only keep an installation as it was.
 DECISIVE = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib", "pillow", "safetensors")
 
@@ -165,7 +168,16 @@ def _repository() -> Iterator[Check]:
     if Path(".snakemake/locks").is_dir() and any(Path(".snakemake/locks").iterdir()):
         remedy = "is a snakemake running? If not, `snakemake --unlock`"
         yield Check("lock", "note", "Snakemake's lock is held", remedy)
-    scratch = Path(os.environ.get("RELATENT_WORK", ".relatent/work"))
-    if scratch.is_dir():
-        size_gb = sum(path.stat().st_size for path in scratch.rglob("*") if path.is_file()) / 1e9
-        yield Check("scratch", "ok", f"{scratch}: {size_gb:.2f} GB of finished and unfinished work; safe to remove")
+    if work_root().is_dir():
+        yield _scratch()
+
+
+def _scratch() -> Check:
+    size_gb = sum(path.stat().st_size for path in work_root().rglob("*") if path.is_file()) / 1e9
+    names = unfinished_names()
+    if not names:
+        return Check("scratch", "ok", f"{work_root()}: {size_gb:.2f} GB of finished work; safe to remove")
+    shown = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+    found = f"{work_root()}: {size_gb:.2f} GB; checkpoints of unfinished work, {len(names)} in all: {shown}"
+    remedy = "removing it loses them, perhaps days of training; `relatent pack --unfinished` copies them first"
+    return Check("scratch", "note", found, remedy)

@@ -58,9 +58,13 @@ def density_macs(layers: int, latents: Sequence[int] | None, pixels: int) -> tup
 
 
 def density_epochs(settings: Mapping[str, Any]) -> int:
-    """Passes over the data: 3^i in stage i (Burda et al. 2016, sec. 5)."""
-    whole: int = sum(3**i for i in range(settings.get("stages") or 8))
-    return int(settings.get("epochs") or whole)
+    """Passes over the data: 3^i in stage i (Burda et al. 2016, sec. 5), of a switched cell those of the last alone."""
+    left = settings.get("epochs") or sum(3**i for i in range(settings.get("stages") or 8))
+    stages: list[int] = []
+    while left > 0:
+        stages.append(min(3 ** len(stages), left))
+        left -= stages[-1]
+    return stages[-1] if settings.get("switched") else sum(stages)
 
 
 def density_training_flop(settings: Mapping[str, Any], pixels: int, n_images: int) -> float:
@@ -70,12 +74,11 @@ def density_training_flop(settings: Mapping[str, Any], pixels: int, n_images: in
     return float(per_image * n_images * density_epochs(settings) * len(settings["seeds"]))
 
 
-def evaluation_flop(settings: Mapping[str, Any], layers: int, pixels: int, n_test: int) -> float:
-    """Of L_k of all images that are scored, for all seeds."""
+def evaluation_flop(settings: Mapping[str, Any], layers: int, pixels: int, sizes: Mapping[str, int]) -> float:
+    """Of L_k of all images that are scored, for all seeds; a number of images that is null is all of its split."""
     encode, sample = density_macs(layers, None, pixels)
-    n_images = (settings.get("test_images") or n_test) + sum(
-        settings.get(name) or 0 for name in ("train_images", "removed_images")
-    )
+    scored = (("test_images", "test"), ("train_images", "train"), ("removed_images", "test"))
+    n_images = sum(len(range(sizes[split])[: settings[name]]) for name, split in scored)
     return float(2 * (encode + settings["k"] * sample) * n_images * len(settings["seeds"]))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from relatent.bridge.adopted import adopted_settings
 from relatent.bridge.digests import stage_digests
 from relatent.bridge.graph import StudyPlace, expand, phase_targets
 from relatent.bridge.programs import run_program
@@ -43,7 +44,7 @@ def sync(study: StudyPlace, say: Say = print) -> None:
     """
     graphs = study_graphs(study)
     _none_of(stale_jobs(study), f"Run `{_snakemake(study)}` first; sync records what is finished.")
-    verified = verify_jobs(graphs[study])
+    verified = verify_jobs(graphs[study], adopted=adopted_settings(study))
     refuse(verified.findings, "nothing was recorded")
     say(f"{len(verified.receipts)} receipts, {len(verified.hashed)} files verified")
     for path in write_rendered(render(study, graphs)):
@@ -78,7 +79,7 @@ def adopt(study: StudyPlace, say: Say = print) -> None:
             f"dvc sees changes:\n{_listed(left)}\nRun `dvc pull` for files that are missing, or `dvc repro --pull "
             "--allow-missing` where code or settings are newer than the results; then adopt again."
         )
-    verified = verify_jobs(graphs[study])
+    verified = verify_jobs(graphs[study], adopted=adopted_settings(study))
     refuse(verified.findings, "nothing was adopted")
     say(f"{len(verified.receipts)} receipts, {len(verified.hashed)} files verified")
     filled = refill_scratch(verified.receipts.values())

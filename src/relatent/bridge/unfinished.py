@@ -123,6 +123,15 @@ def _undescribed() -> str:
     return f" {without} here do not say what they are for; a job says so when it is next started." if without else ""
 
 
+def unfinished_names() -> list[str]:
+    """`<study>/<phase>/<cell>` of all unfinished work in scratch that has a checkpoint; its key if it does not say."""
+    described = {work.key: work.begun.receipt for work in _all_unfinished()}
+    folders = {path.parent for path in work_root().glob("*/*") if _is_checkpoint(path)}
+    keys = [folder.name for folder in folders if not (folder / FINISHED).exists()]
+    names = [PurePosixPath(described[key]).parent.as_posix() if key in described else key for key in keys]
+    return sorted(name.removeprefix("results/") for name in names)
+
+
 def _all_unfinished() -> Iterator[UnfinishedWork]:
     """All described work in scratch that has a checkpoint and is not finished."""
     for path in sorted(work_root().glob(f"*/{BEGUN}")):

@@ -14,6 +14,7 @@ from relatent.audit.forgeries import self_test
 from relatent.audit.levels import integrity, inventory
 from relatent.audit.remake import remade
 from relatent.audit.verdict import TITLES, Level, verdict_lines
+from relatent.bridge.adopted import adopted_settings
 from relatent.bridge.graph import DEMO, expand, study_place
 from relatent.bridge.programs import run_program
 from relatent.bridge.render import DATA_FILE
@@ -35,12 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     dvc_files = [DATA_FILE, place.dvc_file]
     if asked.self_test:
         return self_test(place.name, jobs, dvc_files, lambda: expand(place))
+    make = " ".join(["snakemake --cores all", *place.configfile])
     levels: list[Level] = []
     for name in list(TITLES)[: list(TITLES).index(asked.level) + 1]:
         if name == "L0":
-            levels.append(inventory(place.name, jobs, dvc_files))
+            levels.append(inventory(place.name, jobs, dvc_files, make))
         elif name == "L1":
-            levels.append(integrity(place.name, jobs, dvc_files))
+            levels.append(integrity(place.name, jobs, dvc_files, adopted_settings(place), make))
         else:
             sample = None if name == "L2" else asked.jobs
             levels.append(remade(name, jobs, Path.cwd(), sample, commit()))

@@ -85,12 +85,13 @@ def _flop(job: PlannedJob, registry: Registry) -> tuple[float | None, float]:
         channels, height, width = registry[dataset].prepare.shape
         sizes = n_images(dataset, registry)
         if job.rule == "train_density":
-            flop = density_training_flop(settings, channels * height * width, sizes["train"])
+            n_trained = sizes["train"] + (sizes["validation"] if settings["with_validation"] else 0)
+            flop = density_training_flop(settings, channels * height * width, n_trained)
             return flop, share_of_product(settings["k"])
         if job.rule == "evaluate_nll":
             found = re.search(r"-L(\d)", parts[4])
             layers = int(found[1]) if found else 1
-            return evaluation_flop(settings, layers, channels * height * width, sizes["test"]), SHARE_EVALUATION
+            return evaluation_flop(settings, layers, channels * height * width, sizes), SHARE_EVALUATION
         if job.rule == "train_gan":
             net = net_named(settings["net"])
             return gan_training_flop(settings, net, channels, sizes["train"]), SHARE_CONVOLUTION

@@ -17,7 +17,7 @@ from relatent.report.printed import facts_of, lay_out
 from relatent.report.reference import read_reference
 from relatent.report.render import html_page, html_tables, latex, markdown
 from relatent.report.sources import receipt_name
-from relatent.report.spec import ORDERINGS, TableSpec
+from relatent.report.spec import TableSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,23 +68,33 @@ def _cells(
 ) -> list[TableCell]:
     settings, files = job.settings, {path.stem: path for path in job.input_lists["reference"]}
     slots = spec.slots(settings.sources)
-    reference = {stem: read_reference(path) for stem, path in files.items() if stem != ORDERINGS}
+    reference = {stem: read_reference(path) for stem, path in files.items() if stem != spec.orderings}
     missing = {slot.reference[0] for slot in slots if slot.reference} - set(reference)
     if missing:
         raise ConfigError(f"--reference: the table needs data/reference/{', '.join(sorted(missing))}.csv too")
     cells = build_cells(slots, documents, receipts, reference, settings)
-    if spec.orderings and ORDERINGS in files:
-        nll = {f"evaluate_nll/{'/'.join(path.parts[-3:-1])}": _nll(path) for path in job.input_lists["per_image"]}
-        cells += ordering_cells(read_orderings(files[ORDERINGS]), slots, nll, receipts, reference, settings)
+    if spec.orderings in files:
+        values = _paired_values(job.input_lists["per_image"], documents)
+        orderings = read_orderings(files[spec.orderings])
+        cells += ordering_cells(orderings, slots, values, receipts, reference, settings)
     return cells
 
 
-def _nll(path: Path) -> "np.ndarray":
-    """(seed, image), nats."""
+def _paired_values(per_image: Sequence[Path], documents: Mapping[str, Any]) -> dict[tuple[str, str], "np.ndarray"]:
+    """What orderings compare: per-image NLL, (seed, image) nats, and numbers that a model has one of, (seed, 1)."""
     import numpy as np
 
-    with np.load(path, allow_pickle=False) as arrays:
-        return -arrays["log_px_hat"].astype(np.float64)
+    values = {
+        (source, name): np.array(metric["per_seed"], dtype=np.float64)[:, None]
+        for source, document in documents.items()
+        for name, metric in document.items()
+        if name.startswith("active_units") and metric.get("per_seed")
+    }
+    for path in per_image:
+        with np.load(path, allow_pickle=False) as arrays:
+            source = f"evaluate_nll/{'/'.join(path.parts[-3:-1])}"
+            values[source, "nll_nats"] = -arrays["log_px_hat"].astype(np.float64)
+    return values
 
 
 if __name__ == "__main__":

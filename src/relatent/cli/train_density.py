@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _train(job: Job[DensityCell]) -> None:
-    from safetensors.torch import load_file, save
+    from safetensors.torch import save
 
     from relatent.training.density import train
     from relatent.training.density_state import Run, State, finished_state
@@ -57,7 +57,12 @@ def _train(job: Job[DensityCell]) -> None:
 
     settings = job.settings
     stages = schedule(settings.preset, settings.stages, settings.epochs)
-    started_from = [load_file(path) for path in job.input_lists["start"]]
+    started_from = job.input_lists["start"]
+    if len(started_from) != 2 * settings.switched:
+        raise ConfigError(
+            f"--start names {len(started_from)} files; give model.safetensors and optimiser.safetensors if and only if "
+            "switched is set"
+        )
     images = _images(job)
     if settings.batch_size > len(images):
         raise ConfigError(

@@ -12,8 +12,19 @@ from relatent.errors import ConfigError, DataIntegrityError, RelatentError
 from relatent.ledger.code import code_digest
 from relatent.ledger.environment import environments_folder
 from relatent.ledger.files import read_json
-from relatent.ledger.lineage import Cell, ReceiptBook, Step, find_cell, metrics_behind, read_table, state_of, table_path
+from relatent.ledger.lineage import (
+    Cell,
+    ReceiptBook,
+    Step,
+    find_cell,
+    metrics_behind,
+    plain,
+    read_table,
+    state_of,
+    table_path,
+)
 from relatent.ledger.receipts import FileRecord, Receipt
+from relatent.report.catalogue import TABLES
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -21,18 +32,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="relatent why", description=__doc__)
     parser.add_argument("study")
     parser.add_argument("table", help="e.g. iwae_table1_digits")
-    parser.add_argument("row", help='e.g. "L1 k=50"; as printed in the table')
-    parser.add_argument("column", help='e.g. "IWAE NLL"')
+    parser.add_argument("row", help='e.g. "L1 k=50", as in the table\'s CSV, or "1 stochastic layer | 50", as printed')
+    parser.add_argument("column", help='e.g. "IWAE NLL", as in the table\'s CSV, or "IWAE NLL (nats)", as printed')
     asked = parser.parse_args(argv)
     path = table_path(asked.study, asked.table)
-    cell = find_cell(read_table(path), asked.row, asked.column)
+    cells = _cells_at(asked.table, read_table(path), asked.row, asked.column)
     book = ReceiptBook.of_study(asked.study)
-    print("\n".join(_heading(asked.study, cell)))
+    for cell in cells:
+        print("\n".join(_heading(asked.study, cell)))
     table_receipt = path.with_suffix(".receipt.json")
     changed = list(_files(book, table_receipt.as_posix(), path.as_posix()))
-    for receipt in cell.receipts:
+    for receipt in dict.fromkeys(receipt for cell in cells for receipt in cell.receipts):
         print()
-        print("\n".join(_metric_lines(cell, book.receipts[receipt]) if receipt in book.receipts else ()))
+        for cell in cells:
+            print("\n".join(_metric_lines(cell, book.receipts[receipt]) if receipt in book.receipts else ()))
         for line, record in _lines(book.chain(receipt), "", set()):
             print(line)
             if record is not None and _state(record) == "CHANGED":
@@ -42,6 +55,26 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise DataIntegrityError(
             f"\n{names}: not as the receipt says; this number cannot be trusted. Remove and run `snakemake` again."
         )
+
+
+def _cells_at(table: str, cells: Sequence[Cell], row: str, column: str) -> list[Cell]:
+    """The cells at a place of a table, named as in its CSV or as on its page, where a place may join several.
+
+    Raises:
+        ConfigError: there is no such place; the message has the CSV's names.
+    """
+    spec = TABLES.get(table)
+    columns: tuple[str, ...] = (column,)
+    if spec is not None:
+        if spec.transposed and plain(column) in {plain(cell.values["row"]) for cell in cells}:
+            row, column = column, row
+        for heading, prefix in spec.row_groups:
+            if plain(row).startswith(f"{plain(heading)} "):
+                row = prefix + plain(row).removeprefix(plain(heading)).strip()
+        printed = {plain(f"{head.group} {head.heading}"): head.columns for head in spec.printed}
+        columns = printed.get(plain(column), (column,))
+    there = {plain(cell.values["column"]) for cell in cells if plain(cell.values["row"]) == plain(row)}
+    return [find_cell(cells, row, name) for name in columns if plain(name) in there] or [find_cell(cells, row, column)]
 
 
 def _heading(study: str, cell: Cell) -> Iterator[str]:

@@ -22,6 +22,10 @@ NAME = re.compile(
 )
 PRESETS: tuple[PresetName, ...] = ("paper", "code")
 ESTIMATORS: tuple[EstimatorName, ...] = ("stl", "dreg", "single", "kl")
+MISMATCHES: dict[tuple[Objective, EstimatorName], str] = {
+    ("vae", "dreg"): "DReG of the VAE's bound is STL; use stl",
+    ("iwae", "kl"): "the analytic KL belongs to the VAE's bound; the IWAE's has no such form",
+}
 
 
 class DensityCell(Settings):
@@ -41,6 +45,12 @@ class DensityCell(Settings):
     device: Literal["cpu", "cuda"] = "cpu"
     with_validation: bool = Field(False, description="the validation split is trained on too")
     switched: bool = Field(False, description="goes on from another cell, for the length of the last stage")
+
+    @model_validator(mode="after")
+    def _estimator_of_the_objective(self) -> "DensityCell":
+        if (self.objective, self.estimator) in MISMATCHES:
+            raise ValueError(MISMATCHES[self.objective, self.estimator])
+        return self
 
 
 class DensityCellName(Settings):
@@ -98,10 +108,8 @@ class DensityCellName(Settings):
                 raise ValueError(f"{cell}: k is 0; a bound needs at least one sample per image")
             if objective == "iwae" and k == 1:
                 raise ValueError(f"{cell}: IWAE with k=1 is the VAE; name the cell vae-…-k1, tables show it under both")
-        if self.objective == "vae" and self.estimator == "dreg":
-            raise ValueError(f"{cell}: DReG of the VAE's bound is STL; use the suffix stl")
-        if self.objective == "iwae" and self.estimator == "kl":
-            raise ValueError(f"{cell}: the analytic KL belongs to the VAE's bound; the IWAE's has no such form")
+            if (objective, self.estimator) in MISMATCHES:
+                raise ValueError(f"{cell}: {MISMATCHES[objective, self.estimator]}")
         if self.two_d and self.layers == 2:
             raise ValueError(f"{cell}: two latent dimensions (2d) are of one-layer models, as in the paper's figure 2")
 

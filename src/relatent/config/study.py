@@ -10,6 +10,7 @@ from relatent.config.base import Settings, checked
 from relatent.config.data import DataSection
 from relatent.config.dedup import DedupSection
 from relatent.config.density import DensitySection
+from relatent.config.effort import less_than_the_papers
 from relatent.config.evaluation import EvaluationSection
 from relatent.config.exact import ExactSection
 from relatent.config.gan import GanSection
@@ -56,6 +57,10 @@ def study_from(values: Mapping[str, Any], where: str, known_datasets: Collection
         ConfigError: one line per wrong key, naming key and file.
     """
     study = checked(Study, dict(values), where)
+    if study.effort == "paper":
+        lacking = list(less_than_the_papers(study.density, study.evaluate_nll, study.gan, study.probe))
+        if lacking:
+            raise ConfigError("\n".join(f"{where}: {line}" for line in lacking))
     strangers = sorted(set(study.evaluate_nll.annealing.run) - {*study.density.cells(), *study.density.adopted})
     if strangers:
         raise ConfigError(

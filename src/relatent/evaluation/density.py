@@ -1,6 +1,7 @@
 """All that is measured of a trained density cell: L_k of the test set, of training images, with inactive units removed;
 active units; and how far the numbers may be trusted."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -131,11 +132,7 @@ def evaluate_density(
     if effort.train_images != 0:
         train = part("train", whole, x_train[: effort.train_images], "train posterior noise")
         metrics["train_nll_nats"] = _nll(train, effort.k)
-        metrics["test_minus_train_nats"] = {
-            **_over_seeds(test["bound"].mean(axis=1) * -1 + train["bound"].mean(axis=1), "nats"),
-            "stderr": float(np.hypot(metrics["nll_nats"]["stderr"], metrics["train_nll_nats"]["stderr"])),
-            "k": effort.k,
-        }
+        metrics["test_minus_train_nats"] = _gap(test, train, effort.k)
         per_image |= _per_image(train, "train_")
     return Report(metrics, per_image, activities)
 
@@ -170,12 +167,29 @@ def _nll(results: nll.Results, k: int) -> dict[str, Any]:
     return {
         **_over_seeds(-bound.mean(axis=1), "nats"),
         "stderr": _finite(_monte_carlo(results["stderr"])),
-        "test_sampling_stderr": _finite(
-            float(bound.mean(axis=0).std(ddof=1) / np.sqrt(images)) if images > 1 else None
-        ),
+        "test_sampling_stderr": _image_sampling(bound),
         "k": k,
         "n_images": images,
     }
+
+
+def _gap(test: nll.Results, train: nll.Results, k: int) -> dict[str, Any]:
+    """What is learnt by heart; the images of the two means are others, so their choice is its error."""
+    of_test, of_train = _image_sampling(test["bound"]), _image_sampling(train["bound"])
+    return {
+        **_over_seeds(train["bound"].mean(axis=1) - test["bound"].mean(axis=1), "nats"),
+        "stderr": None if of_test is None or of_train is None else math.hypot(of_test, of_train),
+        "interval": "test sampling",
+        "k": k,
+        "n_images": test["bound"].shape[1],
+        "n_train": train["bound"].shape[1],
+    }
+
+
+def _image_sampling(values: NDArray[np.float64]) -> float | None:
+    """Standard error of a mean over images, (seed, image), by their choice; None for one image."""
+    images = values.shape[1]
+    return _finite(float(values.mean(axis=0).std(ddof=1) / np.sqrt(images)) if images > 1 else None)
 
 
 def _bound_metrics(test: nll.Results, k: int) -> dict[str, dict[str, Any]]:
@@ -217,7 +231,8 @@ def _removal_metrics(
         "nll_without_inactive_nats": _nll(removed, k),
         "nll_change_without_inactive_nats": {
             **_over_seeds(change.mean(axis=1), "nats"),
-            "stderr": float(change.mean(axis=0).std(ddof=1) / np.sqrt(images)) if images > 1 else None,
+            "stderr": _image_sampling(change),
+            "interval": "test sampling",
             "removed_units": [sum(latents) - sum(map(len, units)) for units in kept],
             "k": k,
             "n_images": images,

@@ -119,16 +119,17 @@ def read_table(path: Path) -> list[Cell]:
     return [Cell(path.stem, {key: value or "" for key, value in row.items() if key}) for row in rows]
 
 
+def plain(text: str) -> str:
+    """A name as it is compared: whatever the case of letters, the spaces and the strokes between a page's columns."""
+    return " ".join(text.lower().replace("|", " ").split())
+
+
 def find_cell(cells: Sequence[Cell], row: str, column: str) -> Cell:
-    """The cell in a row and column, whatever the case of letters and the spaces.
+    """The cell in a row and column, by their names in the CSV.
 
     Raises:
         ConfigError: there is none; the message has those there are.
     """
-
-    def plain(text: str) -> str:
-        return " ".join(text.lower().split())
-
     found = [cell for cell in cells if plain(cell.values["row"]) == plain(row)]
     if not found:
         rows = dict.fromkeys(cell.values["row"] for cell in cells)

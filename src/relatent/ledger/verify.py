@@ -48,11 +48,18 @@ class Verified:
         return self.hashed[path]
 
 
-def verify_jobs(jobs: Iterable[PlannedJob], *, today: bool = True) -> Verified:
+# Settings of an adopted cell that may differ from the study's: on what it was made, not what it is.
+WHERE_MADE = ("device", "threads", "processes")
+
+
+def verify_jobs(
+    jobs: Iterable[PlannedJob], *, today: bool = True, adopted: Mapping[str, Mapping[str, Any]] | None = None
+) -> Verified:
     """Check every job's receipt, and those of adopted cells, whose files come in as sources.
 
     Args:
         today: also ask for today's code and settings; an audit of committed results by themselves does not.
+        adopted: receipt of an adopted cell → its settings in the study, which must be those it was made with.
     """
     jobs = list(jobs)
     makers = made_by(jobs)
@@ -65,8 +72,19 @@ def verify_jobs(jobs: Iterable[PlannedJob], *, today: bool = True) -> Verified:
         receipt = _readable(path, found)
         if receipt is not None:
             _verify_files(receipt.outputs, path, "output", found)
+            found.findings += settings_findings(receipt, path, (adopted or {}).get(path, {}))
             found.receipts[path] = receipt
     return found
+
+
+def settings_findings(receipt: Receipt, path: str, study: Mapping[str, Any]) -> list[Finding]:
+    """An adopted cell is printed under its study's effort, so with its settings. A key it lacks came later."""
+    known = {key: study[key] for key in study if key in receipt.settings and key not in WHERE_MADE}
+    message = (
+        "adopted, and made with {} = {!r}, where the study says {!r}. Correct the study's YAML, or take the cell off "
+        "its `adopted:` list."
+    )
+    return [Finding("settings", path, message.format(*change)) for change in differences(receipt.settings, known)]
 
 
 def adopted_receipts(jobs: Iterable[PlannedJob]) -> list[str]:
@@ -128,7 +146,9 @@ def _verify_files(records: Sequence[FileRecord], receipt: str, role: str, found:
     for record in records:
         now = found.sha256(record.path)
         if now is None:
-            message = f"not there; {receipt} names it as {role}. Run `dvc pull`, or `snakemake {record.path}`."
+            message = (
+                f"not there; {receipt} names it as {role}. Run `snakemake {record.path}`, or `dvc pull` from a remote."
+            )
             found.findings.append(Finding("missing", record.path, message))
         elif now != record.sha256:
             message = (

@@ -1,5 +1,6 @@
 """From metrics with receipts, and the paper's numbers, to the cells of a table. All arithmetic of a table is here."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,7 +9,7 @@ from relatent.config.report import PageSettings
 from relatent.errors import DataIntegrityError
 from relatent.report.cells import TableCell, Verdict, cell_id
 from relatent.report.reference import PaperNumber
-from relatent.report.slots_iwae import AGREEMENT
+from relatent.report.slots_iwae import AGREEMENT, GAP
 from relatent.report.spec import Slot
 from relatent.report.statistics import Interval, mean_interval, normal_interval, verdict_beside, wilson_interval
 
@@ -26,7 +27,7 @@ def build_cells(
     """The cells of a table, in the order of its slots.
 
     Args:
-        documents: source → its metrics.json (or manifest.json) as read.
+        documents: source → its metrics.json (of data, its checks.json) as read.
         receipts: source → path of the receipt that proves it.
         reference: file stem → the paper's numbers.
 
@@ -108,6 +109,8 @@ def find_metric(document: Metrics, slot: Slot, where: str) -> Metrics | None:
         return _agreement(document, where) if "bound_k5000_nats" in document else None
     found = document.get(slot.metric)
     metric = found if isinstance(found, Mapping) else {"value": found}
+    if slot.metric == GAP and metric and "interval" not in metric:
+        metric = {**metric, **_error_of_gap(document)}
     if metric.get("value") is None:  # e.g. the precision of removals where nothing was removed
         return None
     if not isinstance(metric.get("value"), (int, float)) or isinstance(metric["value"], bool):
@@ -134,12 +137,18 @@ def _agreement(document: Metrics, where: str) -> Metrics:
     }
 
 
+def _error_of_gap(document: Metrics) -> Metrics:
+    """Of cells adopted before their gap's error held what other training and test images would change."""
+    errors = [document.get(name, {}).get("test_sampling_stderr") for name in ("nll_nats", "train_nll_nats")]
+    return {"stderr": None if None in errors else math.hypot(*errors), "interval": "test sampling"}
+
+
 def measured(metric: Metrics) -> tuple[float, Interval | None]:
     """Value and 95 % interval of a metric.
 
     The interval that the metric brings comes first; else the largest known source of chance decides: several seeds,
-    else several draws of labels, else a proportion's test sampling, else the standard error, of Monte Carlo if the
-    metric does not say of what.
+    else several draws of labels, else a proportion's test sampling, else the standard error. A standard error is of
+    Monte Carlo if the metric does not say of what; where it does, that of a proportion is taken too.
     """
     value = metric["value"]
     if metric.get("low") is not None and metric.get("high") is not None:
@@ -148,7 +157,7 @@ def measured(metric: Metrics) -> tuple[float, Interval | None]:
         values = metric.get(key) or []
         if len(values) > 1:
             return value, mean_interval(values, over)
-    if metric.get("unit") == "fraction" and metric.get("n_images"):
+    if metric.get("unit") == "fraction" and metric.get("n_images") and "interval" not in metric:
         return value, wilson_interval(value, metric["n_images"])
     if metric.get("stderr") is not None:
         return value, normal_interval(value, metric["stderr"], metric.get("interval", "monte carlo"))

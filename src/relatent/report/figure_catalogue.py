@@ -133,7 +133,7 @@ def _activity(cells: Sequence[str]) -> list[tuple[str, str]]:
 
 def _duplicates(cells: Sequence[str]) -> list[tuple[str, str]]:
     datasets = [cell.partition("/")[2] for cell in _of_phase("dedup", cells)]
-    found = [(f"dedup/{dataset}", "clusters.csv") for dataset in datasets]
+    found = [(f"dedup/{dataset}", name) for dataset in datasets for name in ("clusters.csv", "metrics.json")]
     return [*found, *((f"prepared/{dataset}", "train_images.npy") for dataset in datasets)]
 
 
@@ -148,10 +148,15 @@ def _probe(cells: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _confusion(cells: Sequence[str]) -> list[tuple[str, str]]:
-    """The trained and the random discriminator of the first target; the first row if there is neither."""
+    """The trained and the random discriminator of the first target; the first row if there is neither; its classes."""
     rows = [source for source, _ in _probe(cells)]
     discriminators = [source for source in rows if source.endswith(("/dcgan", "/random"))]
-    return [(source, "metrics.json") for source in (discriminators or rows[:1])]
+    chosen = discriminators or rows[:1]
+    datasets = dict.fromkeys(source.split("/")[1] for source in chosen)
+    return [
+        *((source, "metrics.json") for source in chosen),
+        *((f"prepared/{dataset}", "manifest.json") for dataset in datasets),
+    ]
 
 
 def _discriminators(cells: Sequence[str]) -> list[tuple[str, str]]:
@@ -180,8 +185,8 @@ FIGURES: dict[str, FigureSpec] = {
     ),
     "samples_gan": FigureSpec(
         "Samples of the DCGAN, early and late",
-        "Samples after one epoch and at the end, as in Figs 2 and 3 of Radford et al. 2016: same z in both panels, in "
-        "the order they were drawn",
+        "Samples of the first generator that the run kept (after one epoch unless set otherwise, as in Fig. 2 of "
+        "Radford et al. 2016) and at the end, as in Fig. 3: same z in both panels, in the order they were drawn",
         _gan_samples,
         pictures.draw_gan_samples,
     ),
@@ -202,7 +207,8 @@ FIGURES: dict[str, FigureSpec] = {
     "posteriors": FigureSpec(
         "True posteriors of models with two latents",
         "p(z|x) on a grid for six training images, as in Fig. 2 of Burda et al. 2016, with q at two standard "
-        "deviations (white); below, the image and four reconstructions from draws of q",
+        "deviations (white) and KL(q || p(z|x)), which is large where q misses the posterior; all windows are equally "
+        "wide; below, the image and four reconstructions from draws of q",
         _posteriors,
         inside.draw_posteriors,
     ),
@@ -230,8 +236,8 @@ FIGURES: dict[str, FigureSpec] = {
     ),
     "training_density": FigureSpec(
         "Training of the density models",
-        "Minus the training bound (each cell's own: L_k or ELBO, so levels of different objectives are not "
-        "comparable), one line per seed",
+        "Minus the training bound (each cell's own: L_k or ELBO, so levels of different objectives or k are not "
+        "comparable), one line per seed; the frame holds the late epochs, and the first ones may lie above it",
         _density_history,
         curves.draw_density_training,
     ),
@@ -243,8 +249,9 @@ FIGURES: dict[str, FigureSpec] = {
     ),
     "duplicates": FigureSpec(
         "Near-duplicates",
-        "Clusters of equal codes, evenly spaced from the largest to the smallest; the first image of a row is kept, "
-        "the others are removed from training",
+        "Clusters of images with near codes, evenly spaced from the largest to the smallest; the first image of a row "
+        "is kept, the others are removed from training. The search radius, and how often a removal is right, are below "
+        "the figure",
         _duplicates,
         alike.draw_duplicates,
     ),

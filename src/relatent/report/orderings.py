@@ -13,7 +13,7 @@ from relatent.config.report import PageSettings
 from relatent.report.build import Reference
 from relatent.report.cells import TableCell, Verdict, cell_id
 from relatent.report.spec import Slot
-from relatent.report.statistics import PairedDifference, holm, paired_difference
+from relatent.report.statistics import holm, paired_difference
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +33,7 @@ class Ordering:
 
 
 def read_orderings(path: Path) -> list[Ordering]:
-    """The claims of data/reference/iwae_orderings.csv."""
+    """The claims of a file of data/reference/."""
     with path.open(newline="", encoding="utf-8") as file:
         return [
             Ordering(
@@ -50,30 +50,37 @@ def read_orderings(path: Path) -> list[Ordering]:
 def ordering_cells(
     orderings: Sequence[Ordering],
     slots: Sequence[Slot],
-    per_image_nll: Mapping[str, "np.ndarray"],
+    values: Mapping[tuple[str, str], "np.ndarray"],
     receipts: Mapping[str, str],
     reference: Reference,
     settings: PageSettings,
 ) -> list[TableCell]:
-    """One cell per ordering: the mean paired difference in nats, negative where the paper's ordering holds.
+    """One cell per ordering: the mean paired difference, negative where the paper's ordering holds.
 
     Verdicts use Holm's adjustment over the orderings that could be tested: *reproduced* is a difference below zero at
-    5 %, *worse* one above zero, *inconclusive* neither.
+    5 %, *worse* one above zero, *inconclusive* neither, or a difference that one seed is too few to test.
 
     Args:
-        per_image_nll: source → (seed, image), nats.
+        values: (source, metric) → (seed, image) or (seed, 1), in the unit of the metric.
     """
     by_place = {(slot.row, slot.column): slot for slot in slots}
     pairs = [(by_place[ordering.lower], by_place[ordering.higher]) for ordering in orderings]
     differences = [
-        paired_difference(per_image_nll[lower.source], per_image_nll[higher.source])
-        if lower.source in per_image_nll and higher.source in per_image_nll
+        paired_difference(
+            values[lower.source, lower.metric],
+            values[higher.source, higher.metric],
+            step=1.0 if lower.unit == "units" else 0.0,
+        )
+        if (lower.source, lower.metric) in values and (higher.source, higher.metric) in values
         else None
         for lower, higher in pairs
     ]
-    adjusted = iter(holm([difference.p_value for difference in differences if difference]))
+    p_values = {
+        number: found.p_value for number, found in enumerate(differences) if found and found.p_value is not None
+    }
+    adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
     cells = []
-    for ordering, (lower, higher), difference in zip(orderings, pairs, differences, strict=True):
+    for number, (ordering, (lower, higher), difference) in enumerate(zip(orderings, pairs, differences, strict=True)):
         paper = _paper_difference(lower, higher, reference)
         common = {
             "row": ordering.name,
@@ -82,7 +89,7 @@ def ordering_cells(
             "paper_spread": None,
             "paper_sureness": "derived" if paper is not None else "",
             "n_draws": None,
-            "unit": "nats",
+            "unit": lower.unit,
             "cell_id": cell_id(settings.name, ordering.name, COLUMN),
         }
         if difference is None:
@@ -94,14 +101,14 @@ def ordering_cells(
             TableCell(
                 **common,  # type: ignore[arg-type]
                 ours=difference.mean,
-                ours_low=difference.interval.low,
-                ours_high=difference.interval.high,
-                interval=difference.interval.over,
+                ours_low=difference.interval.low if difference.interval else None,
+                ours_high=difference.interval.high if difference.interval else None,
+                interval=difference.interval.over if difference.interval else "",
                 n_seeds=difference.n_seeds,
                 effort=settings.effort,
                 preset=settings.presets.get(lower.source, ""),
                 data=lower.source.split("/")[1],
-                verdict=_verdict(difference, next(adjusted)),
+                verdict=_verdict(difference.mean, adjusted.get(number, 1.0)),
                 receipt=f"{receipts[lower.source]} {receipts[higher.source]}",
             )
         )
@@ -118,7 +125,7 @@ def _paper_difference(lower: Slot, higher: Slot, reference: Reference) -> float 
     return round(values[0] - values[1], 2)
 
 
-def _verdict(difference: PairedDifference, adjusted_p: float) -> Verdict:
+def _verdict(difference: float, adjusted_p: float) -> Verdict:
     if adjusted_p >= 0.05:
         return "inconclusive"
-    return "reproduced" if difference.mean < 0 else "worse"
+    return "reproduced" if difference < 0 else "worse"

@@ -152,9 +152,11 @@ def findings(folder: Path) -> list[str]:
         measured = [cell for cell in all_cells if cell.ours is not None]
         title = table_spec(path.stem).title
         argued = sum(cell.column == ORDERING for cell in all_cells)
-        tested = Counter[str](cell.verdict for cell in measured if cell.column == ORDERING)
+        orderings = [cell for cell in measured if cell.column == ORDERING and cell.ours_low is not None]
+        tested = Counter[str](cell.verdict for cell in orderings)
         if tested:
-            sentences.append(f"{title}: {orderings_sentence(argued, tested)}")
+            one_seed = all(cell.n_seeds == 1 for cell in orderings)
+            sentences.append(f"{title}: {orderings_sentence(argued, tested, one_seed)}")
         exact = [cell for cell in measured if cell.column == AGREEMENT]
         if exact:
             agree = sum(cell.verdict == "reproduced" for cell in exact)
@@ -167,28 +169,32 @@ def findings(folder: Path) -> list[str]:
     return sentences
 
 
-def orderings_sentence(argued: int, tested: Mapping[str, int]) -> str:
+def orderings_sentence(argued: int, tested: Mapping[str, int], one_seed: bool = False) -> str:
     """How the orderings fell that the paper argues.
 
     Args:
         argued: how many there are.
         tested: how many of those that could be tested have each verdict.
+        one_seed: of each cell, so that only the choice of test images is counted.
     """
-    words = {
+    falls = {
         "reproduced": ("holds", "hold"),
         "inconclusive": ("is undecided", "are undecided"),
         "worse": ("is reversed", "are reversed"),
     }
-    found = [(tested[verdict], words[verdict]) for verdict in words if tested.get(verdict)]
+    found = [(tested[verdict], falls[verdict]) for verdict in falls if tested.get(verdict)]
     fell = ", ".join(f"{count} {one if count == 1 else several}" for count, (one, several) in found)
     n_tested = sum(count for count, _ in found)
+    known = " (one seed each: what another training would change is not counted)" if one_seed else ""
     if argued == 1:
-        return f"the one ordering the paper argues {found[0][1][0]}."
-    if n_tested == argued:
-        return f"of {argued} orderings the paper argues, {fell}."
-    if n_tested == 1:
-        return f"of {argued} orderings the paper argues, the one that could be tested {found[0][1][0]}."
-    return f"of {argued} orderings the paper argues, {n_tested} could be tested: {fell}."
+        words = f"the one ordering the paper argues {found[0][1][0]}"
+    elif n_tested == argued:
+        words = f"of {argued} orderings the paper argues, {fell}"
+    elif n_tested == 1:
+        words = f"of {argued} orderings the paper argues, the one that could be tested {found[0][1][0]}"
+    else:
+        words = f"of {argued} orderings the paper argues, {n_tested} could be tested: {fell}"
+    return f"{words}{known}."
 
 
 def environments(folder: Path) -> list[tuple[str, Mapping[str, Any]]]:

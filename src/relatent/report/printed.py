@@ -106,21 +106,28 @@ def _orderings_table(name: str, cells: Sequence[TableCell]) -> PrintedTable:
         difference = replace(whole, interval="", beside="")
         if cell.ours is None:
             return difference, PrintedCell(), PrintedCell(ours=paper, plain=True), PrintedCell()
-        words = (whole.interval, paper, ORDERING_WORDS[cell.verdict])
+        words = (whole.interval, paper, ORDERING_WORDS[cell.verdict] if whole.interval else "untested")
         return difference, *(PrintedCell(ours=text, plain=True) for text in words)
 
     return PrintedTable(
         name=f"{name}_orderings",
         title="Orderings the paper argues",
-        caption="Paired difference of NLL on the same test images, negative where the paper's ordering holds, with a "
-        f"95 % interval over {_one_of(cell.interval for cell in cells)}; the paper's difference is of its printed "
-        "values. Verdicts (in the CSV: reproduced, inconclusive, worse) after Holm's adjustment at 5 %, whether or not "
-        "the values themselves are comparable.",
+        caption="Paired difference of NLL (nats) on the same test images, or of active units (counts of the same "
+        "seeds), negative where the paper's ordering holds, with a 95 % interval over "
+        f"{' or '.join(_in_order(cell.interval for cell in cells if cell.interval))}; the paper's difference is of its "
+        "printed values. Verdicts (in the CSV: reproduced, inconclusive, worse) after Holm's adjustment at 5 %, "
+        f"whether or not the values themselves are comparable.{_one_seed(cells)}",
         stub="ordering",
-        heads=(("", "difference (nats)"), ("", "95 % interval"), ("", "paper"), ("", "verdict")),
+        heads=(("", "difference"), ("", "95 % interval"), ("", "paper"), ("", "verdict")),
         groups=(("", tuple((cell.row, row(cell)) for cell in cells)),),
         notes=(),
     )
+
+
+def _one_seed(cells: Sequence[TableCell]) -> str:
+    if any(cell.n_seeds and cell.n_seeds > 1 for cell in cells):
+        return ""
+    return " There is one seed of each: what another training would change is not counted, and units go untested."
 
 
 def _printed(cells: Sequence[TableCell], column: PrintedColumn) -> PrintedCell:
@@ -143,12 +150,24 @@ def _printed(cells: Sequence[TableCell], column: PrintedColumn) -> PrintedCell:
     if column.interval and cells[0].ours_low is not None and cells[0].ours_high is not None:
         low, high = (number(end, cells[0].unit, column.decimals) for end in (cells[0].ours_low, cells[0].ours_high))
         interval = f"[{low}, {high}]".replace(" %", "")
+    if column.at_most:
+        paper = f"≤ {paper}" if paper else ""
+    else:
+        paper += _difference(cells)
     beside = f"paper {paper}, {verdict}" if paper else ""
     if not paper and verdict in ("reproduced", "worse"):
         beside = {"reproduced": "agrees", "worse": "does not agree"}[verdict]
     return PrintedCell(
         ours, interval, beside, _ids(cells), tuple(_in_order(r for c in cells for r in c.receipt.split()))
     )
+
+
+def _difference(cells: Sequence[TableCell]) -> str:
+    """Ours less the paper's, in brackets; of one number only, and not of a demo's, whose data are others."""
+    if len(cells) != 1 or cells[0].ours is None or cells[0].paper is None or cells[0].effort == "demo":
+        return ""
+    text = number(cells[0].ours - cells[0].paper, cells[0].unit, None)
+    return f" ({text if text.startswith('−') else f'+{text}'})"
 
 
 def as_the_paper(value: float, unit: str) -> str:
@@ -226,6 +245,7 @@ def _in_order(values: object) -> list[str]:
 _FACTS = (
     ("nll_nats", "k", "NLL at k = {}."),
     ("nll_nats", "n_images", "{} test images."),
+    ("nll_nats", "precision", "Scored in {}."),
     ("log_px_nats", "n_images", "{} images."),
     ("ais_above_bound_nats", "k", "L_k at k = {}."),
     ("ais_above_bound_nats", "n_images", "{} test images."),
@@ -237,6 +257,10 @@ _FACTS = (
 )
 
 
+def _grouped(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def facts_of(documents: Mapping[str, Mapping[str, object]]) -> str:
     """Evaluation k, numbers of images and labels, as the metrics say them; for the caption."""
     sentences = []
@@ -244,5 +268,5 @@ def facts_of(documents: Mapping[str, Mapping[str, object]]) -> str:
         metrics = [metric for document in documents.values() if isinstance(metric := document.get(name), Mapping)]
         values = sorted({metric[key] for metric in metrics if metric.get(key) is not None})
         if values:
-            sentences.append(sentence.format(" or ".join(f"{value:,}" for value in values)))
+            sentences.append(sentence.format(" or ".join(map(_grouped, values))))
     return " ".join(sentences)

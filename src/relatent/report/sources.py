@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 PHASES_WITH_PRESET = ("train_density", "evaluate_nll", "train_gan", "sample")
+PHASES_OF_PROBE = ("features", "probe", "probe_pictures")
 
 
 def cells_of(study: "Study") -> list[str]:
@@ -84,8 +85,7 @@ def source_files(study: "Study", sources: Sequence[str], kind: str) -> list[str]
 
 def page_settings(study: "Study", name: str, sources: Sequence[str]) -> PageSettings:
     """Settings of one table or figure."""
-    cells = [*study.density.adopted, *study.gan.adopted]
-    adopted = {f"{phase}/{cell}" for phase in PHASES_WITH_PRESET for cell in cells}
+    adopted = [*study.density.adopted, *study.gan.adopted]
     return PageSettings(
         name=name,
         study=study.study,
@@ -93,8 +93,18 @@ def page_settings(study: "Study", name: str, sources: Sequence[str]) -> PageSett
         sources=list(sources),
         presets={source: preset for source in sources if (preset := preset_of(study, source))},
         datasets={source: study.exact.dataset for source in sources if source.startswith("evaluate_nll/exact/")},
-        adopted=[source for source in sources if source in adopted],
+        adopted=[source for source in sources if model_behind(study, source) in adopted],
     )
+
+
+def model_behind(study: "Study", source: str) -> str:
+    """The trained density model or GAN, `<dataset>/<cell>`, whose numbers a source has; empty if there is none."""
+    phase, *parts = source.split("/")
+    if phase in PHASES_WITH_PRESET:
+        return "/".join(parts[:2])
+    if phase in PHASES_OF_PROBE and parts[1] in study.probe.rows:
+        return str(getattr(study.probe.rows.get(study.probe.features_row(parts[1])), "weights", ""))
+    return ""
 
 
 def preset_of(study: "Study", source: str) -> str:

@@ -16,7 +16,7 @@ class Slot:
 
     Attributes:
         source: folder of the metrics, `<phase>/<cell>`; empty where the paper's number is only quoted.
-        metric: name in metrics.json, or a path such as `splits.train.n` in a manifest.
+        metric: name in metrics.json.
         reference: (file stem, row, column) of the paper's number in data/reference/, if it prints one.
         margin: how far from the paper's value still counts as the same, in the unit.
         same_data: whether the paper's number was measured on this dataset with this protocol.
@@ -37,13 +37,17 @@ class Slot:
 
 @dataclass(frozen=True)
 class PrintedColumn:
-    """A column as printed: one column of the CSV, or several joined, like `16+5` active units."""
+    """A column as printed: one column of the CSV, or several joined, like `16+5` active units.
+
+    `at_most`: the paper's number is a bound, and how far ours is from it says nothing.
+    """
 
     heading: str
     columns: tuple[str, ...]
     group: str = ""
     interval: bool = True
     decimals: int | None = None
+    at_most: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ class TableSpec:
     Attributes:
         slots: from the sources of a study to the cells, in the order of the CSV.
         printed: columns as printed; empty: the CSV's own.
-        row_groups: (heading, prefix of the rows, label of a row without it); empty: rows as they are.
-        orderings: reads data/reference/iwae_orderings.csv and per-image values.
+        row_groups: (heading, prefix of the rows); empty: rows as they are.
+        orderings: file stem in data/reference/ of the orderings the paper argues here; empty: none.
         transposed: printed with the CSV's columns as rows, because there are more of them.
         notes_of: notes made from the sources' metrics.
     """
@@ -65,7 +69,7 @@ class TableSpec:
     slots: Callable[[Sequence[str]], list[Slot]]
     printed: tuple[PrintedColumn, ...] = ()
     row_groups: tuple[tuple[str, str], ...] = ()
-    orderings: bool = False
+    orderings: str = ""
     transposed: bool = False
     notes: tuple[str, ...] = ()
     notes_of: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda documents: ()
@@ -74,8 +78,5 @@ class TableSpec:
         """Files of data/reference/ that the table quotes."""
         stems = {slot.reference[0] for slot in self.slots(sources) if slot.reference}
         if self.orderings:
-            stems.add(ORDERINGS)
+            stems.add(self.orderings)
         return [Path("data/reference") / f"{stem}.csv" for stem in sorted(stems)]
-
-
-ORDERINGS = "iwae_orderings"

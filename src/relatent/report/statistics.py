@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 Z_95 = 1.959963984540054  # normal quantile at 0.975
-Better = Literal["lower", "higher"]
+Better = Literal["lower", "higher", "at most"]
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,18 @@ def verdict_beside(
 
     The paper's value lies within ± `rounding` of what it prints (half a unit of its last decimal), so the margin is
     widened by that much. Two one-sided tests (Schuirmann 1987), read off the interval: all of it inside the margin is
-    *reproduced*, all of it outside is *better* or *worse*, anything else *inconclusive*.
+    *reproduced*, all of it outside is *better* or *worse*, anything else *inconclusive*. Where the paper only says how
+    large a difference gets *at most*, everything between that and its negative is the paper's.
 
     Args:
         margin: in the unit of the value; differences up to it do not matter.
-        better: whether lower or higher values are better.
+        better: whether lower or higher values are better, or the paper's is the largest there is.
     """
     low, high = (interval.low, interval.high) if interval is not None else (ours, ours)
     reach = margin + rounding
+    if better == "at most":
+        paper, reach = 0.0, paper + reach
+        better = "lower" if low > 0 else "higher"  # farther from zero is worse on both sides
     if paper - reach <= low and high <= paper + reach:
         return "reproduced"
     if high < paper - reach:
@@ -78,15 +82,18 @@ def verdict_beside(
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Mean of a - b over seeds and images, with its 95 % interval and two-sided p-value."""
+    """Mean of a - b over seeds and images, with its 95 % interval and two-sided p-value.
+
+    Both are None for one value of one seed, of which no error is known.
+    """
 
     mean: float
-    interval: Interval
-    p_value: float
+    interval: Interval | None
+    p_value: float | None
     n_seeds: int
 
 
-def paired_difference(a: "np.ndarray", b: "np.ndarray") -> PairedDifference:
+def paired_difference(a: "np.ndarray", b: "np.ndarray", step: float = 0.0) -> PairedDifference:
     """Difference of two cells on the same images.
 
     Test sampling cancels in part because the images are the same; training noise does not. Both kinds of error are
@@ -94,7 +101,9 @@ def paired_difference(a: "np.ndarray", b: "np.ndarray") -> PairedDifference:
     degrees of freedom. With one seed only the images count, and `interval.over` says so.
 
     Args:
-        a, b: (seed, image), e.g. per-image NLL; seeds beyond the shorter one's are dropped.
+        a, b: (seed, image), e.g. per-image NLL, or (seed, 1), one number of each model; seeds beyond the shorter one's
+            are dropped.
+        step: of which values are multiples, 1 for counts: seeds that agree to the unit still vary by its rounding.
 
     Raises:
         ValueError: other numbers of images.
@@ -105,13 +114,15 @@ def paired_difference(a: "np.ndarray", b: "np.ndarray") -> PairedDifference:
     difference = a[:seeds] - b[:seeds]
     images = difference.shape[1]
     mean = float(difference.mean())
-    of_images = float(difference.mean(axis=0).var(ddof=1)) / images
-    of_seeds = float(difference.mean(axis=1).var(ddof=1)) / seeds if seeds > 1 else 0.0
+    if images == seeds == 1:
+        return PairedDifference(mean, None, None, seeds)
+    of_images = float(difference.mean(axis=0).var(ddof=1)) / images if images > 1 else 0.0
+    of_seeds = max(float(difference.mean(axis=1).var(ddof=1)), step**2 / 6) / seeds if seeds > 1 else 0.0
     variance = of_images + of_seeds
-    over = "seeds and test sampling" if seeds > 1 else "test sampling"
+    over = " and ".join(["seeds"] * (seeds > 1) + ["test sampling"] * (images > 1))
     if variance == 0:
         return PairedDifference(mean, Interval(mean, mean, over), 0.0 if mean else 1.0, seeds)
-    degrees = variance**2 / (of_images**2 / (images - 1) + (of_seeds**2 / (seeds - 1) if seeds > 1 else 0.0))
+    degrees = variance**2 / (of_images**2 / max(images - 1, 1) + of_seeds**2 / max(seeds - 1, 1))
     half = t_quantile(degrees) * math.sqrt(variance)
     from scipy.special import stdtr
 

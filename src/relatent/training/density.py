@@ -31,6 +31,7 @@ from relatent.training.density_watch import (
     refuse_divergence,
     refuse_k_beyond_memory,
     refuse_non_finite,
+    refuse_non_finite_state,
 )
 from relatent.training.freed_memory import keep_freed_memory
 from relatent.training.schedule import PRESETS, total_epochs
@@ -59,13 +60,15 @@ def train(
         checkpoint_every_s: seconds between checkpoints; one more is kept after each stage.
 
     Raises:
-        TrainingError: the bound is no longer finite, or the checkpoint is not of this run.
+        TrainingError: the bound or a parameter is no longer finite, the bound diverges, z1 is dead at a stage's end,
+            or `checkpoint` or `start` is not of this run's model.
     """
     refuse_k_beyond_memory(run, pixels=math.prod(images.shape[1:]))
     keep_freed_memory()
     trainer = Trainer(images, run, seed, start)
     if checkpoint is not None and checkpoint.exists():
         trainer.take(read_states(checkpoint, run)[seed])
+    trainer.refuse_unfit()
     last_kept = time.monotonic()
     steps = trainer.steps_per_epoch * total_epochs(run.stages)
     done = trainer.step - trainer.first_step
@@ -73,12 +76,11 @@ def train(
         while trainer.step < trainer.first_step + steps:
             bound = trainer.advance()
             progress.advance(run.batch_size, {"bound": bound})
-            stage_ended = trainer.step in trainer.ends
-            if checkpoint is not None and (time.monotonic() - last_kept >= checkpoint_every_s or stage_ended):
-                write_states(checkpoint, run, {seed: trainer.state()})
+            if trainer.step in trainer.ends or time.monotonic() - last_kept >= checkpoint_every_s:
+                trainer.refuse_unfit()  # before it is kept, or a second run would start past the stop
+                if checkpoint is not None:
+                    write_states(checkpoint, run, {seed: trainer.state()})
                 last_kept = time.monotonic()
-            if stage_ended:
-                refuse_a_dead_layer(trainer.model, trainer.some_images(), trainer.step // trainer.steps_per_epoch)
     return trainer.state()
 
 
@@ -134,7 +136,12 @@ class Trainer:
             return log_w
 
     def take(self, state: State) -> None:
-        """Go on from `state`."""
+        """Go on from `state`.
+
+        Raises:
+            TrainingError: it is of another model.
+        """
+        state.refuse_another_model(self.flat.views)
         for name, value in state.parameters.items():
             self.flat.views[name].copy_(value)
         self.adam.first_moment.copy_(state.first_moment)
@@ -155,6 +162,17 @@ class Trainer:
             self.bound_sum,
             list(self.history),
         )
+
+    def refuse_unfit(self) -> None:
+        """Stop where the run stands at a number that is not finite or, at the end of a stage, at a dead z1.
+
+        Raises:
+            TrainingError: it does.
+        """
+        epoch = self.step // self.steps_per_epoch
+        refuse_non_finite_state(self.adam, self.step, epoch)
+        if self.step in self.ends:
+            refuse_a_dead_layer(self.model, self.some_images(), epoch)
 
     def some_images(self) -> Tensor:
         """The first 500 training images, (images, pixels) in {0, 1}: as many as the released code looks at."""

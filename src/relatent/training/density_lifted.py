@@ -33,6 +33,7 @@ from relatent.training.density_watch import (
     refuse_divergence,
     refuse_k_beyond_memory,
     refuse_non_finite,
+    refuse_non_finite_state,
 )
 from relatent.training.schedule import PRESETS
 
@@ -55,10 +56,11 @@ def train_lifted(
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or cuBLAS has no deterministic products
     free = torch.cuda.mem_get_info()[0] if device == "cuda" and torch.cuda.is_available() else None
-    refuse_k_beyond_memory(run, math.prod(images.shape[1:]), len(seeds), free)
+    refuse_k_beyond_memory(run, math.prod(images.shape[1:]), len(seeds), BLOCK, free)
     trainer = LiftedTrainer(images, run, seeds, torch.device(device), starts)
     if checkpoint is not None and checkpoint.exists():
         trainer.take(read_states(checkpoint, run))
+    trainer.refuse_unfit()
     last_kept = time.monotonic()
     first, last = trainer.first_step, trainer.ends[-1]
     per_step = run.batch_size * len(seeds)
@@ -67,12 +69,11 @@ def train_lifted(
             before = trainer.step
             bound = trainer.advance()
             progress.advance((trainer.step - before) * per_step, {"bound": bound})
-            stage_ended = trainer.step in trainer.ends
-            if checkpoint is not None and (time.monotonic() - last_kept >= checkpoint_every_s or stage_ended):
-                write_states(checkpoint, run, trainer.states())
+            if trainer.step in trainer.ends or time.monotonic() - last_kept >= checkpoint_every_s:
+                trainer.refuse_unfit()  # before it is kept, or a second run would start past the stop
+                if checkpoint is not None:
+                    write_states(checkpoint, run, trainer.states())
                 last_kept = time.monotonic()
-            if stage_ended:
-                trainer.refuse_dead_layers()
     return trainer.states()
 
 
@@ -129,9 +130,14 @@ class LiftedTrainer:
         self.all_seeds = torch.vmap(one_seed)
 
     def take(self, states: Mapping[int, State]) -> None:
-        """Go on from the states of all seeds, which stand at the same step."""
+        """Go on from the states of all seeds, which stand at the same step.
+
+        Raises:
+            TrainingError: one is of another model.
+        """
         for index, seed in enumerate(self.seeds):
             state = states[seed]
+            state.refuse_another_model({name: view[index] for name, view in self.flat.views.items()})
             for name, value in state.parameters.items():
                 self.flat.views[name][index].copy_(value)
             self.adam.first_moment[index].copy_(state.first_moment)
@@ -232,9 +238,13 @@ class LiftedTrainer:
                 self.bound_sums[index] = 0.0
                 refuse_divergence(history)
 
-    def refuse_dead_layers(self) -> None:
-        """Stop, as `density_watch` does, where a seed's z1 carries nothing."""
+    def refuse_unfit(self) -> None:
+        """As `density.Trainer.refuse_unfit`, for all seeds."""
+        epoch = self.step // self.steps_per_epoch
+        refuse_non_finite_state(self.adam, self.step, epoch)
+        if self.step not in self.ends:
+            return
         x = (self.images[:500].cpu() > 127).float()
         for index, model in enumerate(self.models):
             model.load_state_dict({name: view[index].cpu() for name, view in self.flat.views.items()})
-            refuse_a_dead_layer(model, x, self.step // self.steps_per_epoch)
+            refuse_a_dead_layer(model, x, epoch)

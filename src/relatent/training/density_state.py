@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
-from safetensors.torch import load, save
+from safetensors.torch import load, load_file, save
 from torch import Tensor
 
 from relatent.errors import TrainingError
@@ -67,6 +67,28 @@ class State:
     stages_before: int = 0  # of the cell this run goes on from
     bound_sum: float = 0.0  # over the images of the epoch under way
     history: list[Epoch] = field(default_factory=list)
+    origin: str = "the state to go on from"  # the file or files it was read from
+
+    def refuse_another_model(self, parameters: Mapping[str, Tensor]) -> None:
+        """Stop a run that would go on from a state its model does not fit.
+
+        Args:
+            parameters: of the run's model, by name.
+
+        Raises:
+            TrainingError: a tensor is missing, of another shape, or one too many.
+        """
+        count = sum(value.numel() for value in parameters.values())
+        moments = {"first_moment": self.first_moment, "second_moment": self.second_moment}
+        found = {name: tuple(value.shape) for name, value in (self.parameters | moments).items()}
+        wanted = {name: tuple(value.shape) for name, value in parameters.items()} | dict.fromkeys(moments, (count,))
+        for name in (*parameters, *self.parameters, *moments):
+            if found.get(name) != wanted.get(name):
+                raise TrainingError(
+                    f"{self.origin}: tensor {name} is of shape {found.get(name, 'none')} there, "
+                    f"{wanted.get(name, 'none')} in this run's model; go on from a model with the same layers, latents "
+                    "and image size, or start afresh without it"
+                )
 
     def optimiser(self) -> dict[str, Tensor]:
         """What a run that goes on from this one needs besides the parameters."""
@@ -111,25 +133,42 @@ def read_states(path: Path, run: Run) -> dict[int, State]:
         prefix = f"{seed}.parameter."
         parameters = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
         kept["history"] = [Epoch(*row) for row in kept["history"]]
-        states[int(seed)] = State(parameters, tensors[f"{seed}.first_moment"], tensors[f"{seed}.second_moment"], **kept)
+        moments = (tensors[f"{seed}.first_moment"], tensors[f"{seed}.second_moment"])
+        states[int(seed)] = State(parameters, *moments, **kept, origin=str(path))
     return states
 
 
-def finished_state(seed: int, stages: int, models: Mapping[str, Tensor], optimisers: Mapping[str, Tensor]) -> State:
+def finished_state(seed: int, stages: int, model: Path, optimiser: Path) -> State:
     """One seed's state out of the files of a finished cell, to go on from.
 
     Args:
         seed: which.
         stages: stages that lie behind it.
-        models: tensors of model.safetensors.
-        optimisers: tensors of optimiser.safetensors.
+        model: its model.safetensors.
+        optimiser: its optimiser.safetensors.
 
     Raises:
-        TrainingError: the cell was not trained with this seed.
+        TrainingError: the cell was not trained with this seed, or the files are not these two.
     """
     prefix = f"seed{seed}."
-    parameters = {name.removeprefix(prefix): value for name, value in models.items() if name.startswith(prefix)}
+    parameters, adam = (
+        {name.removeprefix(prefix): value for name, value in load_file(path).items() if name.startswith(prefix)}
+        for path in (model, optimiser)
+    )
     if not parameters:
-        raise TrainingError(f"the cell to go on from was not trained with seed {seed}; train it with the same seeds")
-    moments = (optimisers[f"{prefix}first_moment"], optimisers[f"{prefix}second_moment"])
-    return State(parameters, *moments, step=int(optimisers[f"{prefix}step"]), stages_before=stages)
+        raise TrainingError(
+            f"{model}: the cell to go on from was not trained with seed {seed}; train it with the same seeds"
+        )
+    if set(adam) != {"first_moment", "second_moment", "step"}:
+        raise TrainingError(
+            f"{optimiser}: does not hold Adam's moments and step of seed {seed}; give model.safetensors and "
+            "optimiser.safetensors of one cell, in this order"
+        )
+    return State(
+        parameters,
+        adam["first_moment"],
+        adam["second_moment"],
+        step=int(adam["step"]),
+        stages_before=stages,
+        origin=f"{model} and {optimiser}",
+    )

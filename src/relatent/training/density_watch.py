@@ -1,4 +1,8 @@
-"""What stops a density run early: k beyond memory, a bound that is not finite, divergence, a layer without use."""
+"""What stops a density run early: k beyond memory, a number that is not finite, divergence, a layer without use.
+
+All but the first are decided by where a run stands, and before that is kept: the same run, started again, goes on from
+the checkpoint before and stops at the same step.
+"""
 
 import math
 import sys
@@ -10,28 +14,36 @@ from torch import Tensor
 
 from relatent.errors import TrainingError
 from relatent.models.density import HIDDEN_NEXT_TO_X, LATENTS, DensityModel
+from relatent.training.adam import Adam
 from relatent.training.density_state import Epoch, Run
 
 EPOCHS_TO_COME_ALIVE = 13  # the end of stage 2
 ACTIVE_VARIANCE = 0.01  # Burda et al. 2016, sec. 5.2
-KEPT = "What was kept before stays"
+KEPT = "The last checkpoint stays, and the same run started again goes on from it and stops here too"
+MEMINFO = Path("/proc/meminfo")
+CGROUP = Path("/sys/fs/cgroup")
 
 
-def refuse_k_beyond_memory(run: Run, pixels: int, runs_at_once: int = 1, available_bytes: int | None = None) -> None:
+def refuse_k_beyond_memory(
+    run: Run, pixels: int, runs_at_once: int = 1, steps_drawn: int = 0, available_bytes: int | None = None
+) -> None:
     """Stop before the first step where one step does not fit in memory, instead of being killed in the middle.
 
     Args:
         run: what is to be trained.
         pixels: of one image.
         runs_at_once: seeds stacked in one step.
+        steps_drawn: steps whose images and noise are held at once.
         available_bytes: memory to be had; asked of the system (Linux) if None.
 
     Raises:
         TrainingError: it does not fit.
     """
+    latents = sum(run.latents or LATENTS[run.layers])
     # Of one draw of one image at the widest point: logits, means, factors, derivative; eight hidden layers; latents.
-    floats = 4 * pixels + 8 * HIDDEN_NEXT_TO_X + 16 * sum(run.latents or LATENTS[run.layers])
-    needed = 4 * floats * run.k * run.batch_size * runs_at_once
+    # And of one image the noise and the pixels of each step that is drawn ahead.
+    floats = run.k * (4 * pixels + 8 * HIDDEN_NEXT_TO_X + 16 * latents) + steps_drawn * (run.k * latents + pixels)
+    needed = 4 * floats * run.batch_size * runs_at_once
     available = available_bytes or _available_bytes()
     if available is not None and needed > available:
         raise TrainingError(
@@ -41,12 +53,32 @@ def refuse_k_beyond_memory(run: Run, pixels: int, runs_at_once: int = 1, availab
 
 
 def _available_bytes() -> int | None:
+    """The less of what the machine and its container have left; None where neither says."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = MEMINFO.read_text().splitlines()
     except OSError:
-        return None
+        lines = []
     found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
-    return found[0] if found else None
+    return min([*found, *_left_in_container()], default=None)
+
+
+def _left_in_container() -> list[int]:
+    """Bytes that the limit of the control group (version 2 or 1) leaves; without one, none.
+
+    The page cache counts as left, as it does in MemAvailable.
+    """
+    for folder, limit, used, prefix in (
+        (CGROUP, "memory.max", "memory.current", ""),
+        (CGROUP / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+    ):
+        try:
+            left = int((folder / limit).read_text()) - int((folder / used).read_text())
+            lines = (folder / "memory.stat").read_text().splitlines()
+        except (OSError, ValueError):  # the other version; or "max", no limit
+            continue
+        cache = (f"{prefix}active_file ", f"{prefix}inactive_file ")
+        return [left + sum(int(line.split()[1]) for line in lines if line.startswith(cache))]
+    return []
 
 
 def refuse_non_finite(bound: float, step: int, epoch: int, learning_rate: float) -> None:
@@ -60,6 +92,25 @@ def refuse_non_finite(bound: float, step: int, epoch: int, learning_rate: float)
             f"the bound is {bound} at step {step} (epoch {epoch}, learning rate {learning_rate:g}); training cannot go "
             f"on. {KEPT}; lower the learning rate or look at the data."
         )
+
+
+def refuse_non_finite_state(adam: Adam, step: int, epoch: int) -> None:
+    """Stop where a parameter or a moment is NaN or infinite: the bound is that before the update, and does not tell.
+
+    Raises:
+        TrainingError: one is.
+    """
+    for name, numbers in (
+        ("parameters", adam.values),
+        ("first moments", adam.first_moment),
+        ("second moments", adam.second_moment),
+    ):
+        bad = numbers.numel() - int(torch.isfinite(numbers).sum())
+        if bad:
+            raise TrainingError(
+                f"after step {step} (epoch {epoch}) {bad} of the {numbers.numel()} {name} are not finite, though the "
+                f"bound was; training cannot go on. {KEPT}; lower the learning rate or look at the data."
+            )
 
 
 def refuse_divergence(history: Sequence[Epoch]) -> None:

@@ -2,19 +2,15 @@
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from relatent.config.report import PageSettings
 from relatent.report.figures.inputs import Inputs
 from relatent.report.figures.pictures import GAP, image_rows, read_images, show_mosaic
-from relatent.report.figures.style import Drawing, bare
+from relatent.report.figures.style import Drawing, bare, picture_panels
 from relatent.report.slots_dcgan import probe_row_title
-
-if TYPE_CHECKING:
-    pass
-
 
 CLUSTERS_SHOWN, MEMBERS_SHOWN = 8, 8
 
@@ -23,7 +19,7 @@ IMAGE_COLUMNS = ("panel", "row", "column", "array", "index", "mean", "sha256")
 
 
 def draw_duplicates(inputs: Inputs, settings: PageSettings) -> Drawing:
-    """Clusters of equal codes, the kept image first in each row; clusters evenly spaced from largest to smallest.
+    """Clusters of near codes, the kept image first in each row; clusters evenly spaced from largest to smallest.
 
     The largest alone would mislead: they are flat patches, of which codes see no difference.
     """
@@ -55,8 +51,17 @@ def draw_duplicates(inputs: Inputs, settings: PageSettings) -> Drawing:
             marks = image_rows(dataset, path, images[shown], shown, width)
             rows += [{**mark, "row": row} for mark in marks]
         show_mosaic(axis, sheet, width, f"{dataset}: {len(chosen)} of {len(clusters)} clusters, by size")
-        axis.set_xlabel("kept image first, then removed ones")
+        axis.set_xlabel(removal_note(inputs.json(source, "metrics.json")), loc="left")
     return Drawing(figure, rows)
+
+
+def removal_note(metrics: Mapping[str, Any]) -> str:
+    """By what rule images were removed, and how often rightly, from the metrics of a de-duplication."""
+    radius, precision = metrics["radius_bits"]["value"], metrics["precision"]
+    rule = f"codes within {radius} bits of a centre" if radius else "equal codes"
+    n = precision["n_pairs"]
+    judged = f"{precision['value'] * n:.0f} of {n} removals right, by a judge of pixels"
+    return f"kept image first, then removed ones\nrule: {rule}\n{judged}"
 
 
 def clusters_of_several(path: Path) -> list[list[int]]:
@@ -81,11 +86,10 @@ NEIGHBOURS_SHOWN = 8
 
 def draw_neighbours(inputs: Inputs, settings: PageSettings) -> Drawing:
     """What each row takes for alike: test images and, to their right, the nearest training images in its features."""
-    import matplotlib.pyplot as plt
     import numpy as np
 
     sources = inputs.sources("pictures.npz")
-    figure, axes = plt.subplots(1, len(sources), figsize=(3.3 * len(sources), 4.4), squeeze=False, layout="constrained")
+    figure, axes = picture_panels(1, len(sources), (3.3 * len(sources), 4.4))
     rows: list[dict[str, Any]] = []
     for axis, source in zip(axes.flat, sources, strict=True):
         path = inputs.file(source, "pictures.npz")
@@ -93,10 +97,10 @@ def draw_neighbours(inputs: Inputs, settings: PageSettings) -> Drawing:
             images, labels = arrays["images"][:NEIGHBOURS_SHOWN, :6], arrays["labels"][:NEIGHBOURS_SHOWN, :6]
             shown, near = arrays["shown"][:NEIGHBOURS_SHOWN], arrays["neighbours"][:NEIGHBOURS_SHOWN, :5]
         columns = images.shape[1]
-        same = (labels[:, 1:] == labels[:, :1]).mean()
+        same = labels[:, 1:] == labels[:, :1]
         title = probe_row_title(source.rpartition("/")[2]).removesuffix(" + L2-SVM")
         show_mosaic(axis, images.reshape(-1, *images.shape[2:]), columns, title)
-        axis.set_xlabel(f"{100 * same:.0f} % of the neighbours are of the image's class")
+        axis.set_xlabel(f"{same.sum()} of {same.size} neighbours are of the image's class")
         left = images.shape[-1] + max(1, round(GAP * images.shape[-2])) / 2
         axis.axvline(left - 0.5, color="#D55E00", linewidth=1.2)
         places = [
@@ -108,11 +112,10 @@ def draw_neighbours(inputs: Inputs, settings: PageSettings) -> Drawing:
 
 def draw_probe_filters(inputs: Inputs, settings: PageSettings) -> Drawing:
     """Filters of the rows that have some, as the features' layout holds them: up to 64 each, in their own order."""
-    import matplotlib.pyplot as plt
     import numpy as np
 
     sources = inputs.sources("layout.json")
-    figure, axes = plt.subplots(1, len(sources), figsize=(2.6 * len(sources), 2.9), squeeze=False, layout="constrained")
+    figure, axes = picture_panels(1, len(sources), (2.7 * len(sources), 2.9))
     rows: list[dict[str, Any]] = []
     for axis, source in zip(axes.flat, sources, strict=True):
         filters = np.array(inputs.json(source, "layout.json")["filters"], dtype=np.uint8)

@@ -14,6 +14,7 @@ from relatent.report.figures.style import (
     OBJECTIVE_COLOURS,
     VERMILION,
     Drawing,
+    legend_outside,
 )
 from relatent.report.slots_iwae import BOUND_KS
 
@@ -38,26 +39,31 @@ def _cell(source: str) -> tuple[str, int, int]:
 
 
 def draw_density_training(inputs: Inputs, settings: PageSettings) -> Drawing:
-    """Training bound by epoch, one line per seed; depth by panel, objective by colour, k by line style."""
+    """Training bound by epoch, one line per seed; depth by panel, objective by colour, k by line style.
+
+    The late epochs fill the frame, else the steep beginning would flatten them into one line; what it leaves out is
+    said below it.
+    """
     import matplotlib.pyplot as plt
 
     sources = inputs.sources("history.csv")
     depths = sorted({_cell(source)[1] for source in sources})
     figure, axes = plt.subplots(
-        1, len(depths), figsize=(3.6 * len(depths), 3.0), sharey=True, squeeze=False, layout="constrained"
+        1, len(depths), figsize=(3.2 * len(depths) + 1.8, 3.0), sharey=True, squeeze=False, layout="constrained"
     )
     rows: list[dict[str, Any]] = []
     for source in sources:
         objective, layers, k = _cell(source)
         axis = axes[0, depths.index(layers)]
+        bound = "ELBO" if objective == "vae" else f"L$_{{{k}}}$"
+        label = f"{'VAE = IWAE' if k == 1 else objective.upper()} k={k}: {bound}"
         for seed, history in read_table(inputs.file(source, "history.csv")).groupby("seed", sort=True):
-            label = f"{'VAE = IWAE' if k == 1 else objective.upper()} k={k}"
             axis.plot(
                 history["epoch"],
                 -history["train_bound_nats"],
                 color=BLACK if k == 1 else OBJECTIVE_COLOURS[objective],
                 linestyle=K_STYLES.get(k, "-."),
-                label=None if rows and rows[-1]["source"] == source else label,
+                label=label,
                 alpha=0.85,
             )
             rows += [
@@ -66,22 +72,26 @@ def draw_density_training(inputs: Inputs, settings: PageSettings) -> Drawing:
             ]
     lowest = min(row["minus_bound_nats"] for row in rows)
     last = max(row["epoch"] for row in rows)
-    late = [row["minus_bound_nats"] for row in rows if row["epoch"] >= last / 8]  # the steep beginning goes off the top
+    top = max(row["minus_bound_nats"] for row in rows if row["epoch"] >= last / 8)
     for axis, layers in zip(axes[0], depths, strict=True):
         axis.set_title(f"{layers} stochastic layer{'s' if layers > 1 else ''}", loc="left")
         axis.set_xlabel("epoch")
-        axis.set_ylim(lowest - 0.03 * (max(late) - lowest), max(late))
+        axis.set_ylim(lowest - 0.03 * (top - lowest), top)
+        above = [row["epoch"] for row in rows if _cell(row["source"])[1] == layers and row["minus_bound_nats"] > top]
+        if above:
+            axis.set_xlabel(f"epoch (all lines in frame from {max(above) + 1} on)")
         if last > 60:
             axis.set_xscale("log")
-    axes[0, 0].legend(title="objective trained")
-    axes[0, 0].set_ylabel("minus the training bound (nats)")
+    legend_outside(figure, "outside right upper", title="trained on, and shown,\nits own bound")
+    axes[0, 0].set_ylabel("minus the training bound (nats):\neach line's own, not comparable")
     return Drawing(figure, rows)
 
 
 GAN_CURVES = (
-    ("d_loss", "D: BCE(real) + BCE(fake)", BLUE, "-"),
-    ("g_loss", "G: non-saturating", VERMILION, "-"),
+    ("d_loss", "D: BCE(real) + BCE(fake)", BLUE),
+    ("g_loss", "G: non-saturating", VERMILION),
 )
+UNDECIDED_NATS = 2 * math.log(2)  # loss of a discriminator that answers 1/2 everywhere
 
 
 def draw_gan_training(inputs: Inputs, settings: PageSettings) -> Drawing:
@@ -89,44 +99,37 @@ def draw_gan_training(inputs: Inputs, settings: PageSettings) -> Drawing:
     import matplotlib.pyplot as plt
 
     sources = inputs.sources("history.csv")
-    figure, axes = plt.subplots(len(sources), 2, figsize=(7.2, 2.9 * len(sources)), squeeze=False, layout="constrained")
+    size = (7.2, 2.8 * len(sources) + 0.3)
+    figure, axes = plt.subplots(len(sources), 2, figsize=size, squeeze=False, layout="constrained")
     rows: list[dict[str, Any]] = []
     for (left, right), source in zip(axes, sources, strict=True):
         history = read_table(inputs.file(source, "history.csv"))
         window = max(1, len(history) // 40)
-        for name, label, colour, _ in GAN_CURVES:
+        thousands = history["images_seen"] / 1000
+        for name, label, colour in GAN_CURVES:
             smooth = history[name].rolling(window, center=True, min_periods=1).median()
-            left.plot(history["images_seen"], history[name], color=colour, alpha=0.25, linewidth=0.7)
-            left.plot(history["images_seen"], smooth, color=colour, label=label)
+            left.plot(thousands, history[name], color=colour, alpha=0.25, linewidth=0.7)
+            left.plot(thousands, smooth, color=colour, label=label)
         for name, colour in (("d_grad_norm", BLUE), ("g_grad_norm", VERMILION)):
             if name in history:
                 smooth = history[name].rolling(window, center=True, min_periods=1).median()
-                right.plot(history["images_seen"], history[name], color=colour, alpha=0.25, linewidth=0.7)
-                right.plot(history["images_seen"], smooth, color=colour, label=name[0].upper())
+                right.plot(thousands, history[name], color=colour, alpha=0.25, linewidth=0.7)
+                right.plot(thousands, smooth, color=colour)
         left.set_title(source.partition("/")[2], loc="left")
-        left.axhline(2 * 0.6931471805599453, color="#777777", linewidth=0.8, linestyle=":")
-        left.annotate(
-            "D undecided: 2 log 2",
-            (1, 2 * 0.6931471805599453),
-            xycoords=("axes fraction", "data"),
-            xytext=(-2, 2),
-            textcoords="offset points",
-            ha="right",
-            fontsize=7,
-            color="#555555",
-        )
+        left.axhline(UNDECIDED_NATS, color="#777777", linewidth=1.0, linestyle=":", label="D undecided: 2 log 2")
+        left.set_ylim(top=max(left.get_ylim()[1], 1.05 * UNDECIDED_NATS))
         left.set_ylabel("loss (nats)")
         right.set_title("norm of the gradient", loc="left")
         right.set_yscale("log")
         for axis in (left, right):
-            axis.set_xlabel("images seen")
-            axis.legend()
+            axis.set_xlabel("images seen (thousands)")
         columns = [name for name in ("d_loss", "g_loss", "d_grad_norm", "g_grad_norm") if name in history]
         for record in history.to_dict("records"):
             rows.append(
                 {"source": source, "step": int(record["step"]), "images_seen": int(record["images_seen"])}
                 | {name: float(record[name]) for name in columns}
             )
+    legend_outside(figure, "outside upper center", ncols=3)
     return Drawing(figure, rows)
 
 

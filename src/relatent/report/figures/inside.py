@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from relatent.config.report import PageSettings
 from relatent.report.figures.inputs import Inputs
 from relatent.report.figures.pictures import GAP, image_rows, mosaic
-from relatent.report.figures.style import Drawing, bare
+from relatent.report.figures.style import Drawing, bare, picture_panels
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.axes import Axes
 
 
 FILTERS_SHOWN = 64
@@ -24,13 +25,10 @@ def draw_filters(inputs: Inputs, settings: PageSettings) -> Drawing:
 
     The largest are shown: units that training left at their small initial weights say nothing.
     """
-    import matplotlib.pyplot as plt
     import numpy as np
 
     sources = inputs.sources("filters.npz")
-    figure, axes = plt.subplots(
-        len(sources), 2, figsize=(6.6, 3.45 * len(sources)), squeeze=False, layout="constrained"
-    )
+    figure, axes = picture_panels(len(sources), 2, (6.8, 3.55 * len(sources)))
     rows: list[dict[str, Any]] = []
     for (left, right), source in zip(axes, sources, strict=True):
         path = inputs.file(source, "filters.npz")
@@ -68,7 +66,7 @@ def draw_posteriors(inputs: Inputs, settings: PageSettings) -> Drawing:
     """Burda et al. 2016, Fig. 2: true posteriors of models with two latents, for a few training images.
 
     One row per model; below it each image beside reconstructions from draws of q. The ellipse is q at two standard
-    deviations.
+    deviations; a q that misses the posterior is no fault of the drawing, so each window prints KL(q || p(z|x)).
     """
     import matplotlib.pyplot as plt
     import numpy as np
@@ -106,6 +104,8 @@ def draw_posteriors(inputs: Inputs, settings: PageSettings) -> Drawing:
             top.set_xlim(centre[0] - half, centre[0] + half)
             top.set_ylim(centre[1] - half, centre[1] + half)
             top.set_facecolor(plt.get_cmap("cividis")(0))
+            kl = _kl_nats(grid, image)
+            top.text(0.04, 0.96, f"KL {kl:.1f}", transform=top.transAxes, va="top", color="white", fontsize=8)
             shown = [255 * grid["images"][image], *(255 * x for x in grid["reconstructions"][image][:4])]
             strip = np.concatenate([np.asarray(picture).reshape(1, *picture.shape[-3:]) for picture in shown])
             below.imshow(mosaic(np.round(strip).astype(np.uint8), len(strip)), vmin=0, vmax=255)
@@ -115,6 +115,7 @@ def draw_posteriors(inputs: Inputs, settings: PageSettings) -> Drawing:
                     "source": source,
                     "image": image,
                     "log_px_nats": float(grid["log_px"][image]),
+                    "kl_q_from_posterior_nats": kl,
                     "q_mean_1": float(mean[0]),
                     "q_mean_2": float(mean[1]),
                     "q_sd_1": float(sd[0]),
@@ -123,11 +124,30 @@ def draw_posteriors(inputs: Inputs, settings: PageSettings) -> Drawing:
                     "posterior_mode_2": float(axis_values[np.unravel_index(density.argmax(), density.shape)[1]]),
                 }
             )
-        title = (
-            f"{_two_latents_title(source)}; windows {2 * half:.1f} wide" if place == 0 else _two_latents_title(source)
-        )
-        axes[2 * place, 0].set_title(title, loc="left")
+        _scale_bar(axes[2 * place, 0], half)
+        axes[2 * place, 0].set_title(f"{_two_latents_title(source)}: KL(q ‖ p(z|x)) in nats", loc="left")
     return Drawing(figure, rows)
+
+
+def _kl_nats(grid: Mapping[str, "np.ndarray"], image: int) -> float:
+    """KL(q || p(z|x)) of one image, summed over the grid as in relatent.evaluation.posterior_grid."""
+    import numpy as np
+
+    axis, (sd_1, sd_2) = grid["axis"], grid["q_sd"][image]
+    half_squares = [
+        ((axis - m) / sd) ** 2 / 2 for m, sd in zip(grid["q_mean"][image], grid["q_sd"][image], strict=True)
+    ]
+    log_q = -half_squares[0][:, None] - half_squares[1] - math.log(2 * math.pi * sd_1 * sd_2)
+    return float((np.exp(log_q) * (log_q - grid["log_posterior"][image])).sum() * (axis[1] - axis[0]) ** 2)
+
+
+def _scale_bar(axes: "Axes", half: float) -> None:
+    """A bar of a round length, about a quarter of a window that is 2 `half` wide."""
+    power = 10.0 ** math.floor(math.log10(half / 2))
+    length = next(step * power for step in (5, 2, 1) if step * power <= half / 2)
+    left, bottom = axes.get_xlim()[0] + 0.08 * half, axes.get_ylim()[0] + 0.12 * half
+    axes.plot([left, left + length], [bottom, bottom], color="white", linewidth=1.5)
+    axes.text(left + length / 2, bottom + 0.04 * half, f"{length:g}", color="white", fontsize=8, ha="center")
 
 
 def _moments(grid: Mapping[str, "np.ndarray"], image: int) -> tuple["np.ndarray", "np.ndarray"]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from relatent.config.report import PageSettings
 from relatent.errors import DataIntegrityError
 from relatent.report.figures.inputs import Inputs
-from relatent.report.figures.style import Drawing, bare
+from relatent.report.figures.style import PANEL_GAP, Drawing, bare, picture_panels
 from relatent.report.words import ablations
 
 if TYPE_CHECKING:
@@ -86,13 +86,10 @@ def image_rows(
 
 def draw_density_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
     """Burda et al. 2016, Fig. 3: VAE left, IWAE right, one layer above two; Bernoulli means of prior samples."""
-    import matplotlib.pyplot as plt
-
     places = {source: _density_place(source) for source in inputs.sources("samples.npy")}
     depths = sorted({depth for depth, _ in places.values()})
     objectives = sorted({objective for _, objective in places.values()}, reverse=True)
-    size = (3.4 * len(objectives), 3.55 * len(depths))
-    figure, axes = plt.subplots(len(depths), len(objectives), figsize=size, squeeze=False, layout="constrained")
+    figure, axes = picture_panels(len(depths), len(objectives), (3.4 * len(objectives), 3.65 * len(depths)))
     for panel in axes.flat:
         panel.set_visible(False)
     rows: list[dict[str, Any]] = []
@@ -113,21 +110,19 @@ def _density_place(source: str) -> tuple[int, str]:
 
 
 def draw_gan_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
-    """Radford et al. 2016, Figs 2 and 3: samples after the first epoch and at the end, in the order they were drawn."""
-    import matplotlib.pyplot as plt
-
+    """Radford et al. 2016, Figs 2 and 3: samples early in training and at the end, in the order they were drawn."""
     sources = inputs.sources("samples.npy")
     panels = [(source, name) for source in sources for name in ("early.npy", "samples.npy") if inputs.has(source, name)]
     across = 2
     down = -(-len(panels) // across)
-    figure, axes = plt.subplots(down, across, figsize=(3.5 * across, 3.7 * down), squeeze=False, layout="constrained")
+    figure, axes = picture_panels(down, across, (3.5 * across, 3.75 * down))
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     rows: list[dict[str, Any]] = []
     for axis, (source, name) in zip(axes.flat, panels, strict=False):
         path = inputs.file(source, name)
         images, columns = square(read_images(path))
-        title = "after 1 epoch" if name == "early.npy" else "at the end"
+        title = "early in training" if name == "early.npy" else "at the end"
         if len(sources) > 1:
             title = f"{source.partition('/')[2]}, {title}"
         show_mosaic(axis, images, columns, title)
@@ -137,10 +132,8 @@ def draw_gan_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
 
 def draw_samples_by_realness(inputs: Inputs, settings: PageSettings) -> Drawing:
     """Radford et al. 2016, Figs 10 and 11: samples as drawn, and the same sorted by the discriminator."""
-    import matplotlib.pyplot as plt
-
     sources = inputs.sources("samples.npy")
-    figure, axes = plt.subplots(len(sources), 2, figsize=(7, 3.7 * len(sources)), squeeze=False, layout="constrained")
+    figure, axes = picture_panels(len(sources), 2, (7, 3.75 * len(sources)))
     rows: list[dict[str, Any]] = []
     for pair, source in zip(axes, sources, strict=True):
         path, scores = inputs.file(source, "samples.npy"), inputs.json(source, "metrics.json")["realness"]["per_image"]
@@ -159,12 +152,10 @@ def draw_samples_by_realness(inputs: Inputs, settings: PageSettings) -> Drawing:
 
 def draw_ablation_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
     """Samples of a net and of the same net without one of the paper's rules, side by side."""
-    import matplotlib.pyplot as plt
-
     sources = inputs.sources("samples.npy")
     down = 1 if len(sources) <= 4 else 2
     across = -(-len(sources) // down)
-    figure, axes = plt.subplots(down, across, figsize=(2.2 * across, 2.4 * down), squeeze=False, layout="constrained")
+    figure, axes = picture_panels(down, across, (2.3 * across, 2.5 * down))
     for axis in axes.flat[len(sources) :]:
         axis.set_visible(False)
     rows: list[dict[str, Any]] = []
@@ -179,6 +170,7 @@ def draw_ablation_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
 
 
 PATHS_SHOWN = 5
+PATHS_WIDTH = 6.0  # inches
 
 
 def draw_interpolation(inputs: Inputs, settings: PageSettings) -> Drawing:
@@ -186,19 +178,12 @@ def draw_interpolation(inputs: Inputs, settings: PageSettings) -> Drawing:
 
     A GAN's array holds as many spherical paths after its straight ones; those are not shown.
     """
-    import matplotlib.pyplot as plt
-
     sources = inputs.sources("interpolation.npy")
     arrays = {source: read_images(inputs.file(source, "interpolation.npy"), dimensions=5) for source in sources}
     shapes = [(min(len(array) // 2, PATHS_SHOWN), array.shape[1]) for array in arrays.values()]
-    figure, axes = plt.subplots(
-        len(sources),
-        1,
-        figsize=(0.62 * max(steps for _, steps in shapes), 0.3 + sum(0.66 * rows + 0.35 for rows, _ in shapes)),
-        height_ratios=[rows for rows, _ in shapes],
-        squeeze=False,
-        layout="constrained",
-    )
+    heights = [PATHS_WIDTH * rows / steps for rows, steps in shapes]
+    size = (PATHS_WIDTH + PANEL_GAP, sum(heights) + 0.5 * len(heights))
+    figure, axes = picture_panels(len(sources), 1, size, heights)
     rows: list[dict[str, Any]] = []
     for axis, (source, array), (shown, steps) in zip(axes.flat, arrays.items(), shapes, strict=True):
         images = array[:shown].reshape(shown * steps, *array.shape[2:])

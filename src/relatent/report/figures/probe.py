@@ -1,6 +1,7 @@
 """Figures of the linear probe: its rows side by side, what it confuses, labels it needs, layers it reads."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from relatent.config.report import PageSettings
 from relatent.errors import MissingDataError
@@ -15,11 +16,9 @@ from relatent.report.figures.style import (
     SKY,
     VERMILION,
     Drawing,
+    legend_outside,
 )
 from relatent.report.slots_dcgan import probe_row_title
-
-if TYPE_CHECKING:
-    pass
 
 
 def draw_probe_rows(inputs: Inputs, settings: PageSettings) -> Drawing:
@@ -27,13 +26,15 @@ def draw_probe_rows(inputs: Inputs, settings: PageSettings) -> Drawing:
     import matplotlib.pyplot as plt
 
     sources = [source for source in inputs.sources("metrics.json") if not source.endswith("/comparisons")]
+    documents = {source: inputs.json(source, "metrics.json") for source in sources}
     names = [probe_row_title(source.rpartition("/")[2]) for source in sources]
-    panels = (("accuracy_full", "all labels", BLUE), ("accuracy_few", "few labels", ORANGE))
+    panels = (("accuracy_full", BLUE), ("accuracy_few", ORANGE))
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 0.9 + 0.3 * len(sources)), sharey=True, layout="constrained")
     rows: list[dict[str, Any]] = []
-    for axis, (metric, title, colour) in zip(axes, panels, strict=True):
+    for axis, (metric, colour) in zip(axes, panels, strict=True):
+        title = _labels_title(documents.values(), metric)
         for place, (source, name) in enumerate(zip(sources, names, strict=True)):
-            document = inputs.json(source, "metrics.json")
+            document = documents[source]
             if metric not in document:
                 continue
             value, interval = measured(document[metric])
@@ -49,8 +50,6 @@ def draw_probe_rows(inputs: Inputs, settings: PageSettings) -> Drawing:
                 markerfacecolor=colour if dear else "white",
                 capsize=2,
             )
-            labels = document[metric].get("n_labels")
-            title = f"{labels} labels in all" if labels and metric == "accuracy_few" else title
             rows.append({"row": name, "labels": title, "accuracy": value, "low": low, "high": high})
         axis.set_title(title, loc="left")
         axis.set_xlabel("accuracy (%)")
@@ -66,13 +65,14 @@ def draw_confusion(inputs: Inputs, settings: PageSettings) -> Drawing:
 
     sources = inputs.sources("metrics.json")
     figure, axes = plt.subplots(
-        1, len(sources), figsize=(3.6 * len(sources), 3.5), sharey=True, squeeze=False, layout="constrained"
+        1, len(sources), figsize=(3.6 * len(sources), 3.9), sharey=True, squeeze=False, layout="constrained"
     )
     shares: dict[str, tuple[list[Any], Any]] = {}
     rows: list[dict[str, Any]] = []
     for source in sources:
         confusion = inputs.json(source, "metrics.json")["accuracy_full"]["confusion"]
-        classes, counts = confusion["classes"], np.array(confusion["counts"], dtype=float)
+        names = inputs.json(f"prepared/{source.split('/')[1]}", "manifest.json")["classes"]
+        classes, counts = [names[label] for label in confusion["classes"]], np.array(confusion["counts"], dtype=float)
         shares[source] = classes, counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         rows += [
             {"source": source, "true_class": true, "predicted_class": predicted, "images": int(counts[y, x])}
@@ -87,7 +87,8 @@ def draw_confusion(inputs: Inputs, settings: PageSettings) -> Drawing:
             right = f"{100 * share[place, place]:.0f}"
             axis.text(place, place, right, ha="center", va="center", fontsize=6.5, color="#333333")
         axis.set_title(probe_row_title(source.rpartition("/")[2]), loc="left")
-        axis.set_xticks(range(len(share)), classes)
+        upright = max(map(len, classes)) > 2
+        axis.set_xticks(range(len(share)), classes, rotation=90 if upright else 0)
         axis.set_yticks(range(len(share)), classes)
         axis.set_xlabel("predicted class")
         axis.grid(False)
@@ -106,7 +107,7 @@ def draw_learning_curve(inputs: Inputs, settings: PageSettings) -> Drawing:
     """Accuracy of the probe against the number of labels per class, one line per row with its 95 % interval."""
     import matplotlib.pyplot as plt
 
-    figure, axis = plt.subplots(figsize=(5.0, 3.6), layout="constrained")
+    figure, axis = plt.subplots(figsize=(6.8, 3.6), layout="constrained")
     rows: list[dict[str, Any]] = []
     for place, source in enumerate(inputs.sources("metrics.json")):
         document = inputs.json(source, "metrics.json")
@@ -137,7 +138,7 @@ def draw_learning_curve(inputs: Inputs, settings: PageSettings) -> Drawing:
     axis.minorticks_off()
     axis.set_xlabel("labels per class")
     axis.set_ylabel("accuracy (%)")
-    axis.legend()
+    legend_outside(figure, "outside right upper")
     return Drawing(figure, rows)
 
 
@@ -146,12 +147,12 @@ def draw_layers(inputs: Inputs, settings: PageSettings) -> Drawing:
     import matplotlib.pyplot as plt
 
     sources = inputs.sources("metrics.json")
-    panels = (("accuracy_full", "all labels"), ("accuracy_few", "few labels"))
-    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.0), layout="constrained")
+    documents = {source: inputs.json(source, "metrics.json") for source in sources}
+    figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.2), sharey=True, layout="constrained")
     rows: list[dict[str, Any]] = []
-    for axis, (metric, title) in zip(axes, panels, strict=True):
-        for place, source in enumerate(sources):
-            document = inputs.json(source, "metrics.json")
+    for axis, metric in zip(axes, ("accuracy_full", "accuracy_few"), strict=True):
+        title = _labels_title(documents.values(), metric)
+        for place, (source, document) in enumerate(documents.items()):
             layers = sorted(int(key.rpartition("layer")[2]) for key in document if key.startswith(f"{metric}_layer"))
             keys = [(f"layer {layer}", f"{metric}_layer{layer}") for layer in layers]
             keys += [("all", metric)] if metric in document else []
@@ -168,11 +169,18 @@ def draw_layers(inputs: Inputs, settings: PageSettings) -> Drawing:
                     markersize=5,
                     capsize=2,
                     linestyle="none",
-                    label=name if x == 0 else None,
+                    label=name,
                 )
                 rows.append({"row": name, "labels": title, "layer": label, "accuracy": value, "low": low, "high": high})
             axis.set_xticks(range(len(keys)), [label for label, _ in keys])
         axis.set_title(title, loc="left")
     axes[0].set_ylabel("accuracy (%)")
-    axes[0].legend(loc="lower right")
+    legend_outside(figure, "outside upper center", ncols=len(sources))
     return Drawing(figure, rows)
+
+
+def _labels_title(documents: Iterable[Mapping[str, Any]], metric: str) -> str:
+    """`few labels: 4,000`; without the number if no row says it."""
+    numbers = sorted({document[metric]["n_labels"] for document in documents if "n_labels" in document.get(metric, {})})
+    kind = "all labels" if metric == "accuracy_full" else "few labels"
+    return f"{kind}: {' or '.join(f'{number:,}' for number in numbers)}" if numbers else kind

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from relatent.ledger.files import atomic_path, write_bytes, write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
 # Okabe and Ito 2008: told apart with any common colour blindness, and in grey by their lightness.
@@ -48,6 +49,7 @@ RC: dict[Any, Any] = {
 
 
 PNG_BYTES = 300_000  # DESIGN 4.15: Git holds small pictures
+PANEL_GAP = 0.3  # inches between panels of pictures: far more than between two pictures of a panel
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,11 @@ def save_drawing(drawing: Drawing, png: Path, pdf: Path, table: Path, footer: st
     import matplotlib.pyplot as plt
 
     figure = drawing.figure
-    figure.text(0.5, -0.005, footer, ha="center", va="top", fontsize=7, color="#555555")
+    figure.draw_without_rendering()  # only now the layout is known
+    drawn_on = figure.get_tightbbox()
+    middle, below = (drawn_on.x0 + drawn_on.x1) / 2, drawn_on.y0 - 0.08  # inches
+    place = (middle / figure.get_figwidth(), below / figure.get_figheight())
+    figure.text(*place, footer, ha="center", va="top", fontsize=7, color="#555555")
     fit: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.08}
     with atomic_path(pdf) as temporary:
         figure.savefig(temporary, metadata={"CreationDate": None, "Creator": None, "Producer": None}, **fit)
@@ -113,6 +119,31 @@ def rows_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         writer.writerow(f"{value:.9g}" if isinstance(value, float) else value for value in row.values())
     return text.getvalue()
+
+
+def picture_panels(
+    down: int, across: int, size: tuple[float, float], heights: Sequence[float] | None = None
+) -> "tuple[Figure, NDArray[Any]]":
+    """Axes for panels of pictures, (down, across), PANEL_GAP apart whatever the shapes of the pictures.
+
+    Args:
+        size: of the figure, in inches.
+        heights: of the rows, as ratios; all equal if not given.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = ConstrainedLayoutEngine(w_pad=PANEL_GAP / 2, h_pad=PANEL_GAP / 2, wspace=0, hspace=0, compress=True)
+    return plt.subplots(down, across, figsize=size, height_ratios=heights, squeeze=False, layout=layout)
+
+
+def legend_outside(figure: "Figure", loc: Literal["outside right upper", "outside upper center"], **more: Any) -> None:
+    """One legend for all axes of a figure, beside them, where it hides no data."""
+    handles: dict[str, Any] = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(handles.values(), handles.keys(), loc=loc, **more)
 
 
 def bare(axes: "Axes") -> None:
