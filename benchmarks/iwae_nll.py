@@ -4,7 +4,7 @@
 interleaved in one run, the best of many rounds, so that the ratios hold on a loaded machine. Ours is all that
 `evaluate_nll` does for an image: noise, encoder, weights, the summary with its error, ESS and Pareto shape; once with
 one model and once with three that share the noise, as the seeds of a cell do. The mode bfloat16 has a column of its
-own; how far it moves L_5000 on trained nets stands in evaluation/fast_weights.py. Peers:
+own; iwae_accuracy.py shows how far it moves L_5000 on trained nets. Peers:
 
 - pythae's `get_nll` with the paper's nets (`pip install -c constraints.txt pythae`; left out where it is missing), with
   the better of its batch sizes 100 (its default) and 1,000;

@@ -8,7 +8,6 @@ import pytest
 
 from relatent.cli import nearest_neighbour, sample_gan, train_gan
 from relatent.cli.job import run
-from relatent.cli.nearest_neighbour import _name_of_real
 from relatent.config.gan import GanSection
 from relatent.config.sample import SampleSection, gan_sample_settings, nearest_neighbour_settings
 from relatent.ledger.receipts import FileRecord, Receipt, check_outputs, write_receipt
@@ -115,7 +114,6 @@ def test_the_whole_chain_of_a_conditional_net(home):
     assert classified() == 0
     metrics = json.loads(Path("nn/metrics.json").read_text())
     assert metrics["nn_error_real_100"]["value"] == 0  # ten kinds far apart
-    assert "nn_error_real" not in metrics  # it would be printed under 50K
     assert 0 <= metrics["nn_error_100"]["value"] <= 1
     assert "nn_error_100_validation" not in metrics
     check_outputs(Path("nn/receipt.json"))
@@ -135,15 +133,6 @@ def test_held_out_images_are_not_trained_on_and_have_an_error_of_their_own(home)
     assert metrics["nn_error_60_validation"]["n_images"] == 40
     assert metrics["nn_error_real_validation"]["value"] > 0.5  # negatives, classified by positives
     assert metrics["nn_error_real_60"]["n_samples"] == 60
-
-
-def test_real_images_are_named_by_their_number_unless_it_is_the_papers():
-    """Table 3 prints `nn_error_real` under 50K samples."""
-    assert [_name_of_real(n) for n in (50_000, 10_000, 60)] == [
-        "nn_error_real",
-        "nn_error_real_10k",
-        "nn_error_real_60",
-    ]
 
 
 def test_forged_images_are_refused(home, capsys):

@@ -7,7 +7,7 @@ from density_models import images_for, model_with, with_broad_posterior
 
 from relatent.errors import TrainingError
 from relatent.evaluation.nll import Scored, evaluate
-from relatent.evaluation.posterior_grid import CONVERGED, posterior_grid
+from relatent.evaluation.posterior_grid import CONVERGED, PosteriorGrid, posterior_grid
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,15 @@ def test_elbo_is_log_px_less_the_divergence_of_q(model, grid):
     assert (grid.kl_from_posterior > 0).all()
     assert abs(spread).max() < 0.1
     assert abs(spread.mean()) < 0.03
+
+
+def test_a_q_that_is_the_posterior_has_no_divergence_from_it():
+    """KL(N(0, 1) || N(0, 1)) = 0, and KL(N(0, 1) || N(1, 1)) = 1/2, on a grid that holds nearly all of their mass."""
+    axis = np.linspace(-8, 8, 321)
+    log_posterior = -(axis[:, None] ** 2 + axis**2) / 2 - np.log(2 * np.pi)
+    mean = np.array([[0.0, 0.0], [1.0, 0.0]])
+    grid = PosteriorGrid(axis, np.stack([log_posterior] * 2), np.zeros(2), mean, np.ones((2, 2)), np.zeros((2, 0, 1)))
+    np.testing.assert_allclose(grid.kl_from_posterior, [0, 0.5], atol=1e-6)
 
 
 def test_q_is_that_of_the_encoder_and_draws_are_decoded(model, grid):

@@ -112,6 +112,15 @@ def test_judge_puts_every_measure_beside_that_of_real_images(rng):
     assert all(metrics[name]["n_images"] == 60 for name in compared)
 
 
+def test_held_out_images_are_drawn_and_not_the_first(rng):
+    """The first test images of MNIST are the easier ones: in a split that begins with black ones they do not judge."""
+    train, rest, fake = (torch.randint(0, 256, (n, 1, 32, 32), generator=rng).byte() for n in (60, 540, 60))
+    heldout = torch.cat([torch.zeros_like(fake), rest])
+    metrics = judge(fake, train, heldout, rng)
+    assert metrics["two_sample_accuracy_real"]["value"] < 0.7
+    assert metrics["two_sample_accuracy_real"]["interval"] == "test sampling"
+
+
 def test_without_a_held_out_split_training_images_stand_in_and_memorising_is_not_judged(rng):
     train, fake = (torch.randint(0, 256, (n, 1, 32, 32), generator=rng).byte() for n in (120, 80))
     metrics = judge(fake, train, None, rng)

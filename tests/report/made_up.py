@@ -240,7 +240,7 @@ def make_conditional(root: Path, study: str = "demo") -> None:
     """A 1-NN classifier trained on samples of a conditional net."""
     folder = root / f"results/{study}/sample/mnist/mnist_conditional-w16/nearest_neighbour"
     folder.mkdir(parents=True)
-    errors = {"nn_error_50k": (0.041, 50_000), "nn_error_real": (0.031, 50_000)}
+    errors = {"nn_error_50k": (0.041, 50_000), "nn_error_real_50k": (0.031, 50_000)}
     write_json(
         folder / "metrics.json",
         {
@@ -313,6 +313,7 @@ def make_posteriors(root: Path, study: str = "demo") -> None:
             axis=axis,
             log_posterior=log.astype(np.float32),
             log_px=np.full(6, -30.0),
+            kl=np.arange(6.0),
             q_mean=centres,
             q_sd=np.full((6, 2), 0.5),
             images=images,

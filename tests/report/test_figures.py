@@ -58,23 +58,6 @@ def test_an_array_of_another_kind_is_refused(root):
         read_images(Path("floats.npy"))
 
 
-def test_a_q_that_is_the_posterior_has_no_divergence_from_it():
-    """KL(N(0, 1) || N(0, 1)) = 0, and KL(N(0, 1) || N(1, 1)) = 1/2, on a grid that holds nearly all of their mass."""
-    import numpy as np
-
-    from relatent.report.figures.inside import _kl_nats
-
-    axis = np.linspace(-8, 8, 321)
-    log_posterior = -(axis[:, None] ** 2 + axis**2) / 2 - np.log(2 * np.pi)
-    grid = {
-        "axis": axis,
-        "log_posterior": np.array([log_posterior, log_posterior]),
-        "q_mean": np.array([[0.0, 0.0], [1.0, 0.0]]),
-        "q_sd": np.ones((2, 2)),
-    }
-    assert [_kl_nats(grid, image) for image in (0, 1)] == pytest.approx([0, 0.5], abs=1e-6)
-
-
 def test_a_legend_names_each_line_once_for_all_panels():
     """Panels share colours, so a line that both of them have needs one name."""
     import matplotlib.pyplot as plt

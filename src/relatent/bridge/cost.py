@@ -77,8 +77,8 @@ def density_training_flop(settings: Mapping[str, Any], pixels: int, n_images: in
 def evaluation_flop(settings: Mapping[str, Any], layers: int, pixels: int, sizes: Mapping[str, int]) -> float:
     """Of L_k of all images that are scored, for all seeds; a number of images that is null is all of its split."""
     encode, sample = density_macs(layers, None, pixels)
-    scored = (("test_images", "test"), ("train_images", "train"), ("removed_images", "test"))
-    n_images = sum(len(range(sizes[split])[: settings[name]]) for name, split in scored)
+    test, train = (range(sizes[split])[: settings[f"{split}_images"]] for split in ("test", "train"))
+    n_images = len(test) + len(test[: settings["removed_images"]]) + len(train)
     return float(2 * (encode + settings["k"] * sample) * n_images * len(settings["seeds"]))
 
 

@@ -118,18 +118,21 @@ def _of_cell(study: str, cell: str) -> list[UnfinishedWork]:
 
 def _undescribed() -> str:
     """A hint at checkpoints of jobs that an earlier version started; "" if there are none."""
-    folders = {path.parent for path in work_root().glob("*/*") if _is_checkpoint(path)}
-    without = sum(not (folder / BEGUN).exists() and not (folder / FINISHED).exists() for folder in folders)
+    without = sum(not (folder / BEGUN).exists() for folder in _unfinished_folders())
     return f" {without} here do not say what they are for; a job says so when it is next started." if without else ""
 
 
 def unfinished_names() -> list[str]:
     """`<study>/<phase>/<cell>` of all unfinished work in scratch that has a checkpoint; its key if it does not say."""
     described = {work.key: work.begun.receipt for work in _all_unfinished()}
+    names = [described.get(folder.name, folder.name) for folder in _unfinished_folders()]
+    return sorted(name.removeprefix("results/").removesuffix("/receipt.json") for name in names)
+
+
+def _unfinished_folders() -> set[Path]:
+    """Folders in scratch with a checkpoint of work that is not finished, whether or not they say what it is."""
     folders = {path.parent for path in work_root().glob("*/*") if _is_checkpoint(path)}
-    keys = [folder.name for folder in folders if not (folder / FINISHED).exists()]
-    names = [PurePosixPath(described[key]).parent.as_posix() if key in described else key for key in keys]
-    return sorted(name.removeprefix("results/") for name in names)
+    return {folder for folder in folders if not (folder / FINISHED).exists()}
 
 
 def _all_unfinished() -> Iterator[UnfinishedWork]:

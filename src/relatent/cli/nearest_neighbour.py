@@ -18,8 +18,6 @@ from relatent.ledger.files import write_json
 if TYPE_CHECKING:
     from relatent.models.dcgan import Generator
 
-PAPER_REAL = 50_000  # Radford et al. 2016, supplement, table 3
-
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Read the weights and the real images, classify the test images, write the errors."""
@@ -60,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 work.checkpoint("nearest.safetensors"),
             )  # fmt: skip
             metrics = {f"nn_error_{_short(count)}": _metric(e, count, len(tests)) for count, e in errors.items()}
-            metrics[_name_of_real(n)] = _metric(real, n, len(tests))
+            metrics[f"nn_error_real_{_short(n)}"] = _metric(real, n, len(tests))
             if settings.validation:
                 metrics |= _of_heldout(generator, images, labels, settings)
             write_json(job.outputs["metrics"], metrics)
@@ -82,11 +80,6 @@ def _of_heldout(
         f"nn_error_{_short(n)}_validation": _metric(of_samples, n, len(heldout)),
         "nn_error_real_validation": _metric(of_real, m, len(heldout)),
     }
-
-
-def _name_of_real(count: int) -> str:
-    """`nn_error_real` is the paper's 50,000 real images, as table 3 prints it; another number is in the name."""
-    return "nn_error_real" if count == PAPER_REAL else f"nn_error_real_{_short(count)}"
 
 
 def _short(count: int) -> str:

@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     parser = JobParser("posterior_grid", "relatent.cli.posterior_grid", PosteriorGridCell, __doc__)
     parser.input("model", "safetensors, tensors named seed<seed>.<parameter>; one layer of two latents")
     parser.input("images", "uint8 (n, channel, height, width); the first few are shown")
-    parser.output("posterior", "npz: axis, log_posterior, log_px, q_mean, q_sd, images, reconstructions")
+    parser.output("posterior", "npz: axis, log_posterior, log_px, kl, q_mean, q_sd, images, reconstructions")
     parser.output("metrics")
     job = parser.parse(argv)
     settings = job.settings
@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
             axis=grid.axis,
             log_posterior=grid.log_posterior.astype(np.float32),
             log_px=grid.log_px,
+            kl=grid.kl_from_posterior,
             q_mean=grid.q_mean,
             q_sd=grid.q_sd,
             images=x.reshape(grey.shape),

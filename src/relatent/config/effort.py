@@ -56,7 +56,7 @@ def less_than_the_papers(
 
 def _of_density(density: DensitySection, evaluation: EvaluationSection) -> Iterator[str]:
     if density.epochs is not None:
-        yield _line("density.epochs", density.epochs, None, f"{IWAE}: all 8 stages", "remove it, write `stages: 8`")
+        yield _line("density.epochs", density.epochs, "8 stages", IWAE, "remove it, write `stages: 8`")
     for key, ours, theirs in (
         ("density.stages", density.stages or 8, 8),
         ("density.batch_size", density.batch_size, 20),

@@ -60,7 +60,7 @@ def judge(samples: Tensor, train: Tensor, heldout: Tensor | None, rng: torch.Gen
         train: (m, ...) uint8, images that the GAN was trained on: all of them, or a sample of very many.
         heldout: (h, ...) uint8, of the same dataset, never trained on; None for a dataset without such a split, where
             other training images take their place and memorising cannot be judged.
-        rng: which training images stand beside the samples; patches and pairs.
+        rng: which training and held-out images stand beside the samples; patches and pairs.
 
     Returns:
         metrics; those ending in `_real` are of training images, and say what perfect samples would get.
@@ -68,7 +68,8 @@ def judge(samples: Tensor, train: Tensor, heldout: Tensor | None, rng: torch.Gen
     n = min(len(samples), len(train) // 2 if heldout is None else min(len(train), len(heldout)))
     order = torch.randperm(len(train), generator=rng)
     fake, real = _unit(samples[:n]), _unit(train[order[:n]])
-    other = _unit(train[order[n : 2 * n]] if heldout is None else heldout[:n])
+    drawn = train[order[n : 2 * n]] if heldout is None else heldout[torch.randperm(len(heldout), generator=rng)[:n]]
+    other = _unit(drawn)
     features = FixedFeatures(real * 2 - 1)
     of_fake, of_real, of_other = (features(x * 2 - 1) for x in (fake, real, other))
     metrics: Metrics = {}
@@ -76,7 +77,7 @@ def judge(samples: Tensor, train: Tensor, heldout: Tensor | None, rng: torch.Gen
     def note(name: str, value: float, unit: str, stderr: float | None = None) -> None:
         metrics[name] = {"value": value, "unit": unit, "n_images": n}
         if stderr is not None:
-            metrics[name]["stderr"] = stderr
+            metrics[name] |= {"stderr": stderr, "interval": "test sampling"}
 
     for suffix, images, its_features in (("", fake, of_fake), ("_real", real, of_real)):
         value, stderr = kid(its_features, of_other)
@@ -113,6 +114,7 @@ def memorising(samples: Tensor, train: Tensor, heldout: Tensor) -> Metrics:
         "memorising_gap": {
             "value": gap.item(),
             "stderr": stderr.item(),
+            "interval": "test sampling",
             "unit": unit,
             "n_images": n,
             "n_train": len(train),

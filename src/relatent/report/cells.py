@@ -42,6 +42,11 @@ class TableCell:
     cell_id: str
     receipt: str
 
+    @property
+    def difference(self) -> float | None:
+        """Ours less the paper's; None where there are not both."""
+        return None if self.ours is None or self.paper is None else self.ours - self.paper
+
 
 COLUMNS = tuple(field.name for field in fields(TableCell))
 NUMBERS = ("paper", "paper_spread", "ours", "ours_low", "ours_high")

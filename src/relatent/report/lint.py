@@ -96,8 +96,7 @@ def printed_forms(cells: Sequence[TableCell]) -> set[str]:
     forms: set[str] = set()
     for cell in cells:
         scale = {"fraction": 100, "share": 100, "thousandths": 1000}.get(cell.unit, 1)
-        difference = None if cell.ours is None or cell.paper is None else cell.ours - cell.paper
-        for value in (cell.paper, cell.paper_spread, cell.ours, cell.ours_low, cell.ours_high, difference):
+        for value in (cell.paper, cell.paper_spread, cell.ours, cell.ours_low, cell.ours_high, cell.difference):
             if value is not None:
                 for decimals in range(5):
                     text = f"{scale * value:,.{decimals}f}".replace("-", "−")

@@ -164,9 +164,10 @@ def _printed(cells: Sequence[TableCell], column: PrintedColumn) -> PrintedCell:
 
 def _difference(cells: Sequence[TableCell]) -> str:
     """Ours less the paper's, in brackets; of one number only, and not of a demo's, whose data are others."""
-    if len(cells) != 1 or cells[0].ours is None or cells[0].paper is None or cells[0].effort == "demo":
+    difference = cells[0].difference if len(cells) == 1 else None
+    if difference is None or cells[0].effort == "demo":
         return ""
-    text = number(cells[0].ours - cells[0].paper, cells[0].unit, None)
+    text = number(difference, cells[0].unit, None)
     return f" ({text if text.startswith('−') else f'+{text}'})"
 
 

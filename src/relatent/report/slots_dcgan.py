@@ -172,7 +172,7 @@ def nearest_neighbour_slots(sources: Sequence[str]) -> list[Slot]:
     for row, source, columns, same in rows:
         for index in columns:
             column, metric = NN_COLUMNS[index]
-            name = "nn_error_real" if row == "Real data" else metric  # of another number than 50K it is named by that
+            name = metric.replace("nn_error", "nn_error_real") if row == "Real data" else metric
             at = ("dcgan_table3_mnist_nn", row, column)
             found.append(Slot(row, column, source, name, "fraction", "lower", 0.005, at, same))
     return found

@@ -70,14 +70,12 @@ def verdict_beside(
     reach = margin + rounding
     if better == "at most":
         paper, reach = 0.0, paper + reach
-        better = "lower" if low > 0 else "higher"  # farther from zero is worse on both sides
     if paper - reach <= low and high <= paper + reach:
         return "reproduced"
-    if high < paper - reach:
-        return "better" if better == "lower" else "worse"
-    if low > paper + reach:
-        return "better" if better == "higher" else "worse"
-    return "inconclusive"
+    if low <= paper + reach and high >= paper - reach:
+        return "inconclusive"
+    side = "lower" if high < paper - reach else "higher"
+    return "better" if better == side else "worse"
 
 
 @dataclass(frozen=True)

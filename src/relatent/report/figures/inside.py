@@ -104,7 +104,7 @@ def draw_posteriors(inputs: Inputs, settings: PageSettings) -> Drawing:
             top.set_xlim(centre[0] - half, centre[0] + half)
             top.set_ylim(centre[1] - half, centre[1] + half)
             top.set_facecolor(plt.get_cmap("cividis")(0))
-            kl = _kl_nats(grid, image)
+            kl = float(grid["kl"][image])
             top.text(0.04, 0.96, f"KL {kl:.1f}", transform=top.transAxes, va="top", color="white", fontsize=8)
             shown = [255 * grid["images"][image], *(255 * x for x in grid["reconstructions"][image][:4])]
             strip = np.concatenate([np.asarray(picture).reshape(1, *picture.shape[-3:]) for picture in shown])
@@ -127,18 +127,6 @@ def draw_posteriors(inputs: Inputs, settings: PageSettings) -> Drawing:
         _scale_bar(axes[2 * place, 0], half)
         axes[2 * place, 0].set_title(f"{_two_latents_title(source)}: KL(q ‖ p(z|x)) in nats", loc="left")
     return Drawing(figure, rows)
-
-
-def _kl_nats(grid: Mapping[str, "np.ndarray"], image: int) -> float:
-    """KL(q || p(z|x)) of one image, summed over the grid as in relatent.evaluation.posterior_grid."""
-    import numpy as np
-
-    axis, (sd_1, sd_2) = grid["axis"], grid["q_sd"][image]
-    half_squares = [
-        ((axis - m) / sd) ** 2 / 2 for m, sd in zip(grid["q_mean"][image], grid["q_sd"][image], strict=True)
-    ]
-    log_q = -half_squares[0][:, None] - half_squares[1] - math.log(2 * math.pi * sd_1 * sd_2)
-    return float((np.exp(log_q) * (log_q - grid["log_posterior"][image])).sum() * (axis[1] - axis[0]) ** 2)
 
 
 def _scale_bar(axes: "Axes", half: float) -> None:
