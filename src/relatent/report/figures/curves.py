@@ -168,14 +168,15 @@ def draw_log_activity(inputs: Inputs, settings: PageSettings) -> Drawing:
             fontsize=8,
             color=GREEN,
         )
-        active = float((values > threshold).sum()) / n_seeds
-        axis.set_title(f"{objective.upper()} k={k}: {active:.1f} active of {len(values) // n_seeds}", loc="left")
+        active = round(float((values > threshold).sum()) / n_seeds, 1)
+        axis.set_title(f"{objective.upper()} k={k}: {active:g} active of {len(values) // n_seeds}", loc="left")
         axis.set_xlabel("log A$_u$ (natural log)")
         rows += [
             {"source": source, "log_variance_low": float(low), "log_variance_high": float(high), "units": float(count)}
             for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
         ]
-    axes[0, 0].set_ylabel("units (mean over seeds)")
+    one_each = all(n_seeds == 1 for _, n_seeds in logs.values())
+    axes[0, 0].set_ylabel("units" if one_each else "units (mean over seeds)")
     return Drawing(figure, rows)
 
 
