@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from relatent.cli import nearest_neighbour, sample_gan, train_gan
+from relatent.cli import guided_features, latent_arithmetic, nearest_neighbour, sample_gan, train_gan
 from relatent.cli.job import run
 from relatent.config.gan import GanSection
 from relatent.config.sample import SampleSection, gan_sample_settings, nearest_neighbour_settings
+from relatent.config.visual import ArithmeticSection, GuidedSection, VisualSection, arithmetic_cell, guided_cell
 from relatent.ledger.receipts import FileRecord, Receipt, check_outputs, write_receipt
 
 DATA = Path("data/prepared/tiny")
@@ -79,6 +80,20 @@ def classified(folder="results/s/train_gan/" + CELL, **changes):
     return run(nearest_neighbour.main, [*arguments, "--settings", settings.model_dump_json()])
 
 
+ARITHMETIC = ArithmeticSection(draws=200, share=0.5, exemplars=[1, 2], pictured=2, triples=3)
+
+
+def added_up(folder="results/s/train_gan/" + CELL, out="arithmetic", labels=True, **changes):
+    arguments = (
+        f"--cell {CELL} --model {folder}/model.safetensors --train-images {DATA}/train_images.npy"
+        f" {f'--train-labels {DATA}/train_labels.npy' if labels else ''}"
+        f" --receipts {DATA}/receipt.json {folder}/receipt.json --pictures {out}/arithmetic.npz"
+        f" --metrics {out}/metrics.json --receipt {out}/receipt.json"
+    ).split()
+    settings = arithmetic_cell(VisualSection(arithmetic=ARITHMETIC), GAN, CELL).model_copy(update=changes)
+    return run(latent_arithmetic.main, [*arguments, "--settings", settings.model_dump_json()])
+
+
 def outputs(folder):
     return {
         path.name: path.read_bytes()
@@ -117,6 +132,59 @@ def test_the_whole_chain_of_a_conditional_net(home):
     assert 0 <= metrics["nn_error_100"]["value"] <= 1
     assert "nn_error_100_validation" not in metrics
     check_outputs(Path("nn/receipt.json"))
+
+
+def test_arithmetic_on_z_of_every_class(home, capsys):
+    """Ten classes with three triples each; the same bytes twice; a concept too rare is named with its class."""
+    assert trained() == 0
+    assert added_up() == 0
+    assert added_up(out="again") == 0
+    assert outputs("arithmetic") == outputs("again")
+    metrics = json.loads(Path("arithmetic/metrics.json").read_text())
+    for way in ("latent", "prior_length", "random_step", "pixels"):
+        for k in (1, 2):
+            assert metrics[f"success_{way}_k{k}"]["n_images"] == 30
+            assert metrics[f"success_{way}_k{k}"]["value"] <= metrics[f"target_{way}_k{k}"]["value"]
+    with np.load("arithmetic/arithmetic.npz") as shown:
+        assert shown["label"].tolist() == list(range(10))
+        assert shown["exemplars"].shape == (10, 3, 2, 1, 28, 28)
+        assert shown["results"].shape == (10, 9, 1, 28, 28)
+    assert added_up(exemplars=[2, 190]) == 2
+    assert f"{CELL}, class 0: only" in capsys.readouterr().err
+    check_outputs(Path("arithmetic/receipt.json"))
+
+
+def test_features_of_a_trained_net_beside_the_net_it_began_as(home):
+    """The never-trained net is the one that the training started from: at a learning rate of nothing they are equal."""
+    images = np.zeros((120, 1, 32, 32), np.uint8)
+    images[:, :, 2:30, 2:30] = np.load(DATA / "train_images.npy")
+    np.save(DATA / "train_images.npy", images)
+    _receipt("data/prepared/tiny/receipt.json", *sorted(DATA.glob("*.npy")))
+    cell = "tiny/svhn32-w4"
+    gan = GanSection(run=[cell], epochs=1, batch_size=16, learning_rate=1e-30, seed=3)
+    inputs = f"--train-images {DATA}/train_images.npy --kept results/s/dedup/tiny/kept.npy"
+    receipts = f"{DATA}/receipt.json results/s/dedup/tiny/receipt.json"
+    arguments = (
+        f"--cell {cell} {inputs.replace('train-images', 'images')} --receipts {receipts} --model m/model.safetensors"
+        " --early m/early.safetensors --history m/history.csv --receipt m/receipt.json"
+    )
+    settings = gan.settings_of(cell).model_dump_json()
+    assert run(train_gan.main, [*arguments.split(), "--settings", settings]) == 0
+    visual = VisualSection(guided=GuidedSection(run=[cell], images=100, strongest=3, features=6))
+    for out in ("a", "b"):
+        arguments = (
+            f"--cell {cell} {inputs} --receipts {receipts} m/receipt.json --model m/model.safetensors"
+            f" --pictures {out}/guided.npz --metrics {out}/metrics.json --receipt {out}/receipt.json"
+        )
+        settings = guided_cell(visual, gan, cell).model_dump_json()
+        assert run(guided_features.main, [*arguments.split(), "--settings", settings]) == 0
+    assert outputs("a") == outputs("b")
+    metrics = json.loads(Path("a/metrics.json").read_text())
+    assert metrics["with_untrained_plain"]["value"] == pytest.approx(1, abs=1e-6)
+    with np.load("a/guided.npz") as shown:
+        assert shown["guided_trained"].shape == shown["images_random"].shape == (6, 3, 1, 32, 32)
+        assert np.array_equal(shown["images_trained"], images[shown["index_trained"]])
+        assert shown["index_trained"].max() < 110  # kept images only
 
 
 def test_held_out_images_are_not_trained_on_and_have_an_error_of_their_own(home):

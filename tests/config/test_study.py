@@ -44,6 +44,36 @@ MISTAKES = {
     "a seed given twice": (lambda v: v["density"].update(seeds=[0, 1, 1]), "density: seeds", "twice"),
     "a cell given twice": (lambda v: v["density"]["run"].append(v["density"]["run"][0]), "density", "twice"),
     "a table given twice": (lambda v: v["tables"].append(v["tables"][0]), "tables", "twice"),
+    "arithmetic of no cell": (
+        lambda v: v.update(visual={"arithmetic": {"run": ["digits32/svhn32-w8"]}}),
+        "visual.arithmetic.run",
+        "digits32/svhn32-w8: neither in gan.run nor in gan.adopted",
+    ),
+    "arithmetic of a density model": (
+        lambda v: v.update(visual={"arithmetic": {"run": ["digits/vae-L1-k1"]}}),
+        "visual.arithmetic",
+        "wants gan cells",
+    ),
+    "arithmetic without strokes": (
+        lambda v: v.update(visual={"arithmetic": {"run": ["cifar10/svhn32-w16"]}}),
+        "visual.arithmetic",
+        "weight and slant of strokes, which images of cifar10 are not known to have",
+    ),
+    "features that see the label": (
+        lambda v: v.update(visual={"guided": {"run": ["mnist/mnist_conditional-w16"]}}),
+        "visual.guided",
+        "sees the label in every layer",
+    ),
+    "features of no cell": (
+        lambda v: v.update(visual={"guided": {"run": ["digits32/svhn32-w8"]}}),
+        "visual.guided.run",
+        "list it there first",
+    ),
+    "a figure of sums that are not tried": (
+        lambda v: v.update(visual={"arithmetic": {"exemplars": [1, 2]}}),
+        "visual.arithmetic",
+        "pictured is 3, which is not among exemplars",
+    ),
     "annealing of no cell": (
         lambda v: v["evaluate_nll"].update(annealing={"run": ["digits/vae-L1-k9"]}),
         "evaluate_nll.annealing.run",

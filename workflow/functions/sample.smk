@@ -1,5 +1,6 @@
 # What the rules of sample use: cells, settings, input functions.
 from relatent.config.sample import gan_sample_settings, nearest_neighbour_settings
+from relatent.config.visual import arithmetic_cell, guided_cell
 
 SAMPLE = "results/{study}/sample/{cell}"
 
@@ -59,4 +60,30 @@ def nearest_neighbour_receipts(wildcards):
     return [
         f"data/prepared/{gan_dataset(wildcards)}/receipt.json",
         f"results/{STUDY.study}/train_gan/{wildcards.cell}/receipt.json",
+    ]
+
+
+def arithmetic_settings(wildcards):
+    return settings_json(arithmetic_cell(STUDY.visual, STUDY.gan, wildcards.cell))
+
+
+def arithmetic_optional(wildcards, input):
+    return f"--train-labels {input.labels}" if input.labels else ""
+
+
+def guided_settings(wildcards):
+    return settings_json(guided_cell(STUDY.visual, STUDY.gan, wildcards.cell))
+
+
+def guided_optional(wildcards, input):
+    return f"--kept {input.kept}" if input.kept else ""
+
+
+def visual_files():
+    """All files of the experiments on trained GANs."""
+    return [
+        f"results/{STUDY.study}/sample/{cell}/{experiment}/{name}"
+        for experiment, cells in STUDY.visual.cells().items()
+        for cell in cells
+        for name in (f"{experiment}.npz", "metrics.json", "receipt.json")
     ]

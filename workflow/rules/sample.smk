@@ -72,6 +72,68 @@ rule nearest_neighbour:
         " --metrics {output.metrics} --receipt {output.receipt} > {log} 2>&1"
 
 
+rule latent_arithmetic:
+    input:
+        model=f"{GAN}/model.safetensors",
+        images=gan_images,
+        labels=gan_labels,
+        receipts=nearest_neighbour_receipts,
+    output:
+        pictures=f"{SAMPLE}/arithmetic/arithmetic.npz",
+        metrics=f"{SAMPLE}/arithmetic/metrics.json",
+        receipt=f"{SAMPLE}/arithmetic/receipt.json",
+    log:
+        "logs/{study}/sample/{cell}-arithmetic.log",
+    benchmark:
+        "logs/{study}/sample/{cell}-arithmetic.tsv"
+    wildcard_constraints:
+        cell=one_of(STUDY.visual.arithmetic.run),
+    conda:
+        "../envs/relatent.yaml"
+    threads: STUDY.visual.arithmetic.threads
+    resources:
+        mem_mb=2000,
+    params:
+        settings=arithmetic_settings,
+        code=code_digest("relatent.cli.latent_arithmetic"),
+        optional=arithmetic_optional,
+    shell:
+        "python -m relatent.cli.latent_arithmetic --cell {wildcards.cell} --settings {params.settings:q}"
+        " --model {input.model} --train-images {input.images} {params.optional} --receipts {input.receipts}"
+        " --pictures {output.pictures} --metrics {output.metrics} --receipt {output.receipt} > {log} 2>&1"
+
+
+rule guided_features:
+    input:
+        model=f"{GAN}/model.safetensors",
+        images=gan_images,
+        kept=gan_kept,
+        receipts=sample_gan_receipts,
+    output:
+        pictures=f"{SAMPLE}/guided/guided.npz",
+        metrics=f"{SAMPLE}/guided/metrics.json",
+        receipt=f"{SAMPLE}/guided/receipt.json",
+    log:
+        "logs/{study}/sample/{cell}-guided.log",
+    benchmark:
+        "logs/{study}/sample/{cell}-guided.tsv"
+    wildcard_constraints:
+        cell=one_of(STUDY.visual.guided.run),
+    conda:
+        "../envs/relatent.yaml"
+    threads: STUDY.visual.guided.threads
+    resources:
+        mem_mb=3000,
+    params:
+        settings=guided_settings,
+        code=code_digest("relatent.cli.guided_features"),
+        optional=guided_optional,
+    shell:
+        "python -m relatent.cli.guided_features --cell {wildcards.cell} --settings {params.settings:q}"
+        " --model {input.model} --train-images {input.images} {params.optional} --receipts {input.receipts}"
+        " --pictures {output.pictures} --metrics {output.metrics} --receipt {output.receipt} > {log} 2>&1"
+
+
 rule phase_sample:
     input:
         sample_density_files(),
@@ -85,3 +147,4 @@ rule phase_sample:
             for cell in STUDY.sample.nearest_neighbour
             for file in ("metrics.json", "receipt.json")
         ],
+        visual_files(),

@@ -16,6 +16,7 @@ from relatent.config.exact import ExactSection
 from relatent.config.gan import GanSection
 from relatent.config.probe import ProbeSection
 from relatent.config.sample import SampleSection
+from relatent.config.visual import VisualSection
 from relatent.config.yaml_files import read_yaml
 from relatent.errors import ConfigError
 
@@ -32,6 +33,7 @@ class Study(Settings):
     dedup: DedupSection = DedupSection()
     gan: GanSection = GanSection()
     sample: SampleSection = SampleSection()
+    visual: VisualSection = VisualSection()
     probe: ProbeSection = ProbeSection()
     tables: list[str] = []
     figures: list[str] = []
@@ -67,6 +69,13 @@ def study_from(values: Mapping[str, Any], where: str, known_datasets: Collection
             f"{where}: evaluate_nll.annealing.run: {', '.join(strangers)}: neither in density.run nor in "
             "density.adopted; list it there first"
         )
+    for experiment, listed in study.visual.cells().items():
+        strangers = sorted(set(listed) - {*study.gan.cells(), *study.gan.adopted})
+        if strangers:
+            raise ConfigError(
+                f"{where}: visual.{experiment}.run: {', '.join(strangers)}: neither in gan.run nor in gan.adopted; "
+                "list it there first"
+            )
     cells = [*study.density.cells(), *study.dedup.cells(), *study.gan.cells(), *study.probe.cells()]
     for name in dict.fromkeys([*study.data.cells(), *(cell.partition("/")[0] for cell in cells)]):
         if name not in known_datasets:
