@@ -36,6 +36,8 @@ def made_up_study(tmp_path_factory):
         "trained",
         "pictures",
         "conditional",
+        "arithmetic",
+        "guided",
         "ablation",
         "posteriors",
     ):
@@ -63,6 +65,8 @@ CELLS = [
     "sample/digits32/svhn32-w16",
     *(f"sample/cifar10/{net}" for net in ("svhn32-w16", "svhn32-w16-nobn", "svhn32-w16-relu")),
     "sample/mnist/mnist_conditional-w16/nearest_neighbour",
+    "sample/mnist/mnist_conditional-w16/arithmetic",
+    "sample/digits32/svhn32-w16/guided",
 ]
 
 

@@ -251,6 +251,45 @@ def make_conditional(root: Path, study: str = "demo") -> None:
     receipt(root, folder, "nearest_neighbour", "mnist/mnist_conditional-w16")
 
 
+def make_arithmetic(root: Path, study: str = "demo") -> None:
+    """Sums of z that succeed more often the more exemplars there are."""
+    folder = root / f"results/{study}/sample/mnist/mnist_conditional-w16/arithmetic"
+    folder.mkdir(parents=True)
+    metrics = {}
+    for name in ("drawn", "drawn_target", *(f"{way}_k{k}" for way in ("latent", "pixels") for k in (1, 3))):
+        share = 0.9 if name == "latent_k3" else 0.25
+        for what in ("success", "target", "outer", "kept"):
+            metrics[f"{what}_{name}"] = {"value": share, "unit": "fraction", "n_images": 200}
+        for what in ("length", "distance", "greyness")[name.startswith("pixels") :]:
+            metrics[f"{what}_{name}"] = {"value": 0.17, "stderr": 0.01, "interval": "test sampling", "unit": "1"}
+    metrics["beyond_three"] = {"value": -0.05, "stderr": 0.01, "interval": "test sampling", "unit": "fraction"}
+    write_json(folder / "metrics.json", metrics)
+    rng = np.random.default_rng(6)
+    shapes = {"exemplars": (5, 3, 3), "means": (5, 3), "results": (5, 9), "pixels": (5,)}
+    shown = {name: rng.integers(0, 256, (*shape, 1, 28, 28), dtype=np.uint8) for name, shape in shapes.items()}
+    np.savez(folder / "arithmetic.npz", label=np.arange(5), succeeded=np.arange(5) % 2 == 0, **shown)
+    receipt(root, folder, "latent_arithmetic", "mnist/mnist_conditional-w16")
+
+
+def make_guided(root: Path, study: str = "demo") -> None:
+    """Six features of a net and of the same net before its training."""
+    folder = root / f"results/{study}/sample/digits32/svhn32-w16/guided"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(7)
+    nets, kinds = ("trained", "random"), ("images", "guided", "plain")
+    shown = {f"{kind}_{net}": rng.integers(0, 256, (6, 4, 3, 32, 32), dtype=np.uint8) for kind in kinds for net in nets}
+    index = {f"index_{net}": rng.integers(0, 1297, (6, 4)) for net in nets}
+    np.savez(folder / "guided.npz", **shown, **index)
+    metrics = {
+        f"{what}_{rule}_{net}": {"value": 0.07, "stderr": 0.01, "interval": "features", "unit": "1"}
+        for what in ("half_area", "with_image", "with_next_feature")
+        for rule in ("guided", "plain")
+        for net in nets
+    }
+    write_json(folder / "metrics.json", metrics)
+    receipt(root, folder, "guided_features", "digits32/svhn32-w16")
+
+
 def make_ablation(root: Path, study: str = "demo") -> None:
     """Samples of a net and of two with a rule taken away."""
     rng = np.random.default_rng(4)

@@ -11,7 +11,11 @@ from relatent.errors import ConfigError
 from relatent.report.data_notes import data_notes
 from relatent.report.printed import number
 from relatent.report.slots_dcgan import (
+    ARITHMETIC_COMPARED,
+    ARITHMETIC_DIFFERENCE,
+    ARITHMETIC_WAYS,
     NN_COLUMNS,
+    arithmetic_slots,
     data_slots,
     dedup_slots,
     gan_sample_slots,
@@ -231,6 +235,40 @@ TABLES: dict[str, TableSpec] = {
         "than new images do",
         stub="net",
         slots=gan_sample_slots,
+    ),
+    "dcgan_arithmetic": TableSpec(
+        title="Arithmetic on z, measured",
+        caption="A − B + C of means of k exemplars: A heavy and leaning right, B light and leaning right, C light and "
+        "leaning left, by the outer fifths of weight and slant among drawn images of their class; A − B + C should be "
+        "heavy and lean left (Radford et al. 2016, sec. 6.3.2 and fig. 7, with k = 3 faces chosen by eye). Success: "
+        "heavier and further to the left than half of the class, and still of the class, as the nearest real image "
+        "says. Length: of z over the prior's; independent draws would have the square root of 3/k. Distance: to the "
+        "nearest real image. Greyness: how far the ink is from white",
+        stub="result",
+        slots=arithmetic_slots,
+        printed=tuple(
+            PrintedColumn(column, (column,), interval=interval, decimals=decimals)
+            for column, interval, decimals in (
+                ("success", True, None),
+                ("heavy and left", False, 0),
+                ("heavy and left, outer fifths", False, 0),
+                ("still its class", False, 0),
+                ("length", False, 2),
+                ("expected length", False, 2),
+                ("distance", False, 3),
+                ("greyness", False, 3),
+            )
+        ),
+        row_groups=(
+            ("to compare with", ARITHMETIC_COMPARED),
+            *((title, f"{title}, ") for title in ARITHMETIC_WAYS.values()),
+            ("paired difference", ARITHMETIC_DIFFERENCE),
+        ),
+        notes=(
+            "All ways are tried on the same triples of sets of exemplars, and the intervals are of drawing other "
+            "triples. What heavy, left images of this net are like is in the second row. A smaller distance alone is "
+            "no merit: an average of images is near to all of them, and its ink is grey.",
+        ),
     ),
     "data_checks": TableSpec(
         title="The data",

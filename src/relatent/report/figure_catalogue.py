@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from relatent.config.gan import ABLATION_NAMES
 from relatent.errors import ConfigError
-from relatent.report.figures import alike, curves, inside, pictures, probe
+from relatent.report.figures import alike, curves, inside, pictures, probe, visual
 
 if TYPE_CHECKING:
     from relatent.config.report import PageSettings
@@ -112,6 +112,17 @@ def _interpolation(cells: Sequence[str]) -> list[tuple[str, str]]:
     """The GANs' paths, and those of the IWAE shown among the samples."""
     density = [source for source, _ in _density_samples(cells) if "/iwae-L1-" in source]
     return [(source, "interpolation.npy") for source in [*(f"sample/{cell}" for cell in _whole_gans(cells)), *density]]
+
+
+def _arithmetic(cells: Sequence[str]) -> list[tuple[str, str]]:
+    """The first GAN whose z were added up."""
+    return [(cell, "arithmetic.npz") for cell in _of_phase("sample", cells) if cell.endswith("/arithmetic")][:1]
+
+
+def _guided(cells: Sequence[str]) -> list[tuple[str, str]]:
+    """The first GAN whose discriminator was looked into."""
+    found = [cell for cell in _of_phase("sample", cells) if cell.endswith("/guided")][:1]
+    return [(cell, name) for cell in found for name in ("guided.npz", "metrics.json")]
 
 
 def _density_history(cells: Sequence[str]) -> list[tuple[str, str]]:
@@ -226,6 +237,26 @@ FIGURES: dict[str, FigureSpec] = {
         "a circle for a density model, each point of which is distributed as the prior is",
         _interpolation,
         pictures.draw_interpolation,
+    ),
+    "arithmetic": FigureSpec(
+        "Arithmetic on z",
+        "In the form of Fig. 7 of Radford et al. 2016: three exemplars of each concept, under the line the image of "
+        "their mean z; then, framed, the image of A − B + C among eight neighbours, whose z have uniform noise added; "
+        "and the same sum of the exemplars' pixels. Of each class the first triple that was drawn is shown, whether or "
+        "not it succeeded",
+        _arithmetic,
+        visual.draw_arithmetic,
+    ),
+    "features_gan": FigureSpec(
+        "What the discriminator's features look at",
+        "The first six features of the last convolution, one per row, as in Fig. 5 of Radford et al. 2016: the images "
+        "it was trained on that excite each most, and the gradient of its answer there, by guided backpropagation and "
+        "plain (grey is zero; each picture has its own scale); and the same of the net before its training. Below, "
+        "means over the net's features: the share of pixels with half of the gradient's squares, and its correlation r "
+        "with the image and with the gradient of the next feature at the same image, which shows how much of a picture "
+        "is not of its feature",
+        _guided,
+        visual.draw_features,
     ),
     "log_activity": FigureSpec(
         "Active units",

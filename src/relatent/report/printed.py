@@ -254,6 +254,7 @@ _FACTS = (
     ("ais_above_bound_nats", "chains", "{} chains each."),
     ("ais_above_bound_nats", "temperatures", "{} temperatures."),
     ("accuracy_full", "n_images", "{} test images."),
+    ("success_latent_k1", "n_images", "{} triples."),
     ("accuracy_few", "n_labels", "Few labels: {} in all."),
 )
 

@@ -205,6 +205,55 @@ def gan_sample_slots(sources: Sequence[str]) -> list[Slot]:
     return found
 
 
+# How `latent_arithmetic` does the sum, and how the table's rows begin.
+ARITHMETIC_WAYS = {
+    "latent": "z as it comes",
+    "prior_length": "z at prior length",
+    "random_step": "C and a random step as long as A − B",
+    "pixels": "images, not z",
+}
+ARITHMETIC_REFERENCES = {
+    "drawn": "drawn z: chance",
+    "drawn_target": "drawn z, heavy and left",
+}
+ARITHMETIC_DIFFERENCES = {
+    "length_alone": "k = 1, at prior length less as it comes",
+    "averaging_alone": "at prior length, k = 3 less k = 1",
+    "beyond_three": "as it comes, k = 10 less k = 3",
+}
+ARITHMETIC_COMPARED, ARITHMETIC_DIFFERENCE = "to compare with, ", "difference, "
+ARITHMETIC_KS = (1, 2, 3, 5, 10)
+
+
+def arithmetic_slots(sources: Sequence[str]) -> list[Slot]:
+    """Arithmetic on the z of the first cell of the study that has it done, every way it is done."""
+    source = next((source for source in sources if source.endswith("/arithmetic")), None)
+    if source is None:
+        return []
+    columns: tuple[tuple[str, str, Unit], ...] = (
+        ("success", "success", "fraction"),
+        ("heavy and left", "target", "fraction"),
+        ("heavy and left, outer fifths", "outer", "fraction"),
+        ("still its class", "kept", "fraction"),
+        ("length", "length", "ratio"),
+        ("expected length", "expected_length", "ratio"),
+        ("distance", "distance", "similarity"),
+        ("greyness", "greyness", "similarity"),
+    )
+    rows = {name: (ARITHMETIC_COMPARED, title) for name, title in ARITHMETIC_REFERENCES.items()}
+    rows |= {f"{way}_k{k}": (f"{title}, ", f"k = {k}") for way, title in ARITHMETIC_WAYS.items() for k in ARITHMETIC_KS}
+    found = [
+        Slot(group + row, column, source, f"{metric}_{name}", unit)
+        for name, (group, row) in rows.items()
+        for column, metric, unit in columns
+    ]
+    differences = [
+        Slot(ARITHMETIC_DIFFERENCE + row, "success", source, name, "fraction")
+        for name, row in ARITHMETIC_DIFFERENCES.items()
+    ]
+    return [*found, *differences]
+
+
 def data_slots(sources: Sequence[str]) -> list[Slot]:
     columns: tuple[tuple[str, str, Unit], ...] = (
         ("training images", "n_train", "count"),

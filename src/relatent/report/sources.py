@@ -25,6 +25,7 @@ def cells_of(study: "Study") -> list[str]:
         *(f"evaluate_nll/{cell}/annealing" for cell in study.evaluate_nll.annealing.run),
         *(f"sample/{cell}" for cell in study.sample.cells()),
         *(f"sample/{cell}/nearest_neighbour" for cell in study.sample.nearest_neighbour),
+        *(f"sample/{cell}/{name}" for name, cells in study.visual.cells().items() for cell in cells),
         *(f"probe/{cell}" for cell in study.probe.cells()),
     ]
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from relatent.report.statistics import Better
 
-Unit = Literal["nats", "units", "fraction", "share", "count", "bits", "similarity", "thousandths"]
+Unit = Literal["nats", "units", "fraction", "share", "count", "bits", "similarity", "thousandths", "ratio"]
 
 
 @dataclass(frozen=True)
