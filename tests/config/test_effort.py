@@ -34,8 +34,9 @@ def gan_renamed(cell: str, to: str):
     """Change a cell of the GAN study wherever it is named."""
 
     def change(values: dict) -> None:
-        gan, sample = values["gan"], values["sample"]
-        for cells in (gan["run"], sample["run"], sample["nearest_neighbour"]):
+        gan, sample, visual = values["gan"], values["sample"], values["visual"]
+        listed = [experiment["run"] for experiment in visual.values()]
+        for cells in (gan["run"], sample["run"], sample["nearest_neighbour"], *listed):
             cells[:] = [to if name == cell else name for name in cells]
         gan["per_cell"][to] = gan["per_cell"].pop(cell)
 
