@@ -50,14 +50,13 @@ def test_temperatures_go_from_zero_to_one(schedule, steps):
 
 
 def test_sandwich_on_the_linear_gaussian_model():
-    """Forward AIS <= exact <= reverse AIS on average over images, within what chance allows, and both are close."""
+    """Forward AIS <= exact <= reverse AIS on average over images, and both are close."""
     model, x, z = linear_gaussian()
     exact = model.log_px(x).numpy()
     annealer = Annealer(LinearGaussianTarget(model, x), inverse_temperatures(30, "sigmoid"), 0, len(x))
     annealer.tune(8)
     below, above = annealer.forward(64), annealer.reverse(z[None])
-    for gap in (exact - below.lower_bound, above.upper_bound - exact):
-        assert gap.mean() >= -3 * gap.std(ddof=1) / math.sqrt(len(gap))
+    assert below.lower_bound.mean() <= exact.mean() <= above.upper_bound.mean()
     assert above.upper_bound.mean() - below.lower_bound.mean() < 1.0
     assert below.accepted.mean() > 0.5
 
