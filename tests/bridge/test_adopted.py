@@ -33,3 +33,11 @@ def test_cells_of_fewer_stages_than_their_study_says_are_found(tmp_path, monkeyp
     said = adopted_settings(StudyPlace("iwae_short"))
     wrong = [path for path in said if settings_findings(read_receipt(Path(path)), path, said[path])]
     assert wrong == [f"results/iwae_short/train_density/{cell}/receipt.json" for cell in values["density"]["adopted"]]
+
+
+def test_a_study_without_adopted_cells_has_nothing_to_say(tmp_path, monkeypatch):
+    """Then nothing else is read, not even the registry of datasets."""
+    monkeypatch.chdir(tmp_path)
+    Path("config").mkdir()
+    Path("config/s.yaml").write_text("study: s\ndensity: {run: [], adopted: []}\n")
+    assert adopted_settings(StudyPlace("s")) == {}

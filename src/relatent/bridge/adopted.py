@@ -8,10 +8,14 @@ from relatent.bridge.graph import StudyPlace
 from relatent.config.base import Settings
 from relatent.config.registry import load_registry
 from relatent.config.study import load_study
+from relatent.config.yaml_files import read_yaml
 
 
 def adopted_settings(place: StudyPlace) -> dict[str, Mapping[str, Any]]:
     """Receipt → the settings that the study's YAML has for it, of each adopted cell's training and evaluation."""
+    sections = read_yaml(Path(place.config)).values()
+    if not any(isinstance(section, dict) and section.get("adopted") for section in sections):
+        return {}
     study = load_study(Path(place.config), load_registry().names())
     found: dict[str, Settings] = {}
     for cell in study.density.adopted:
