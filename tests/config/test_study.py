@@ -79,6 +79,16 @@ MISTAKES = {
         "evaluate_nll.annealing.run",
         "digits/vae-L1-k9",
     ),
+    "the gap of no cell": (
+        lambda v: v["evaluate_nll"].update(train_minus_test={"run": ["digits/vae-L1-k9"]}),
+        "evaluate_nll.train_minus_test.run",
+        "digits/vae-L1-k9",
+    ),
+    "the gap of no images": (
+        lambda v: v["evaluate_nll"].update(train_images=2, train_minus_test={"run": "all"}),
+        "evaluate_nll.train_minus_test",
+        "evaluate_nll.train_images is 2; make it 3 or more",
+    ),
 }
 
 
@@ -101,6 +111,15 @@ def test_the_gap_of_an_adopted_cell_can_be_measured():
     values["evaluate_nll"]["annealing"] = {"run": [cell]}
     study = study_from(values, "config/demo.yaml", DATASETS)
     assert study.evaluate_nll.annealing_of(cell, study.density.settings_of(cell).seeds).model_seed == 0
+
+
+def test_all_are_the_cells_run_and_those_adopted():
+    values = demo()
+    cell = values["density"]["run"].pop()
+    values["density"]["adopted"] = [cell]
+    values["evaluate_nll"]["train_minus_test"] = {"run": "all"}
+    cells = study_from(values, "config/demo.yaml", DATASETS).train_minus_test_cells()
+    assert cells == [*values["density"]["run"], cell]
 
 
 def test_a_key_given_twice_is_refused(tmp_path):

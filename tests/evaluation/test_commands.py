@@ -16,9 +16,16 @@ import torch
 from density_models import model_with
 from safetensors.torch import save_file
 
-from relatent.cli import anneal_density, evaluate_nll, exact_likelihood, posterior_grid, sample_density
+from relatent.cli import (
+    anneal_density,
+    evaluate_nll,
+    exact_likelihood,
+    posterior_grid,
+    sample_density,
+    train_minus_test,
+)
 from relatent.cli.job import run
-from relatent.config.evaluation import EvaluationSection
+from relatent.config.evaluation_section import EvaluationSection
 from relatent.config.exact import ExactSection
 from relatent.ledger.receipts import FileRecord, Receipt, check_outputs, write_receipt
 
@@ -215,7 +222,7 @@ def test_posterior_grid_sums_to_one_and_refuses_other_latents(tiny, capsys):
         assert found["reconstructions"].shape == (4, 5, 1, 3, 4)
 
 
-def test_annealing_stands_beside_the_evaluation_of_the_same_images(tiny):
+def test_annealing_stands_beside_the_evaluation_of_the_same_images(tiny, capsys):
     run(evaluate_nll.main, evaluate_arguments("results/e"))
     settings = {
         "model_seed": 1,
@@ -235,11 +242,47 @@ def test_annealing_stands_beside_the_evaluation_of_the_same_images(tiny):
     ]
     assert run(anneal_density.main, arguments) == 0
     with np.load("results/e/per_image.npz") as evaluated, np.load("out/per_image.npz") as annealed:
-        np.testing.assert_array_equal(annealed["bound"], evaluated["log_px_hat"][1, :25])
+        images = annealed["image"]
+        assert list(images) == sorted(set(images)) and len(images) == 25 and images[-1] >= 25  # drawn, not the first
+        np.testing.assert_array_equal(annealed["bound"], evaluated["log_px_hat"][1, images])
+        nll = -evaluated["log_px_hat"][1].mean()
     metrics = json.loads(Path("out/metrics.json").read_text())
     gap = metrics["simulated_ais_gap_nats"]
     assert gap["value"] > -4 * gap["stderr"]
     assert gap["n_images"] == 6
+    above = metrics["ais_above_bound_nats"]
+    assert (above["n_images"], above["n_scored"]) == (60, 25)
+    assert metrics["ais_nll_nats"]["value"] == pytest.approx(nll - above["value"])
+    settings["images"] = 61
+    arguments[3] = json.dumps(settings)
+    assert run(anneal_density.main, arguments) == 1
+    assert "60 images were evaluated, 61 are to be annealed" in capsys.readouterr().err
+
+
+def gap_arguments():
+    return [
+        *("--cell", "tiny/vae-L1-k1", "--settings", '{"seeds": [0, 1], "k": 50, "control_k": 8}'),
+        *("--model", str(MODEL / "model.safetensors"), "--train-images", str(IMAGES / "train_images.npy")),
+        *("--evaluation", "results/e/per_image.npz"),
+        *("--receipts", str(MODEL / "receipt.json"), str(IMAGES / "receipt.json"), "results/e/receipt.json"),
+        *("--metrics", "out/metrics.json", "--receipt", "out/receipt.json"),
+    ]
+
+
+def test_the_gap_of_all_training_images_agrees_with_scoring_them_all(tiny):
+    run(evaluate_nll.main, evaluate_arguments("results/e", train_images=30))
+    assert run(train_minus_test.main, gap_arguments()) == 0
+    gap = json.loads(Path("out/metrics.json").read_text())["test_minus_train_nats"]
+    assert (gap["n_train"], gap["n_scored"], gap["k"], gap["control_k"]) == (60, 30, 50, 8)
+    run(evaluate_nll.main, evaluate_arguments("results/all", train_images=None))
+    whole = json.loads(Path("results/all/metrics.json").read_text())["test_minus_train_nats"]
+    assert abs(gap["value"] - whole["value"]) < 4 * gap["stderr"]
+
+
+def test_a_gap_without_scored_training_images_is_refused(tiny, capsys):
+    run(evaluate_nll.main, evaluate_arguments("results/e", train_images=0))
+    assert run(train_minus_test.main, gap_arguments()) == 1
+    assert "evaluate_nll.train_images of 3 or more" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("model", ["mixture", "bernoulli", "linear-gaussian"])

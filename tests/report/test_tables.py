@@ -156,6 +156,24 @@ def test_the_gap_of_a_cell_adopted_long_ago_has_the_error_of_its_images(root):
     np.testing.assert_allclose(gap.ours_high - gap.ours, 1.959964 * np.hypot(0.3, 0.4), rtol=1e-6)
 
 
+def test_the_gap_of_all_training_images_goes_before_that_of_the_scored_ones(root):
+    cell = "evaluate_nll/digits/vae-L1-k1"
+    folder = Path("results/demo") / cell / "train_minus_test"
+    folder.mkdir()
+    gap = {"value": 0.03, "stderr": 0.01, "interval": "scored images", "unit": "nats", "n_images": 400}
+    (folder / "metrics.json").write_text(json.dumps({"test_minus_train_nats": gap}))
+    made_up.receipt(Path(), folder, "train_minus_test", "digits/vae-L1-k1")
+    cells = [
+        c for c in make_table("iwae_diagnostics", [*CELLS, f"{cell}/train_minus_test"]) if c.row == "digits vae-L1-k1"
+    ]
+    places = {c.column: c for c in cells}
+    gap, nll = places["train minus test"], places["NLL"]
+    assert (gap.ours, gap.interval) == (0.03, "scored images")
+    assert "train_minus_test" in gap.receipt and gap.receipt != nll.receipt
+    page = Path("results/demo/tables/iwae_diagnostics.md").read_text()
+    assert "of the choice of the images scored in full, the rest by regression" in page
+
+
 def test_what_the_paper_bounds_is_printed_as_a_bound(root):
     make_table("iwae_diagnostics")
     shown = Path("results/demo/tables/iwae_diagnostics.md").read_text()

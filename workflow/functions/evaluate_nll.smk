@@ -5,6 +5,9 @@ EVALUATED = [cell.split("/", 1) for cell in STUDY.density.cells()]
 ANNEALED = [cell.split("/", 1) for cell in STUDY.evaluate_nll.annealing.run]
 
 
+OF_ALL_TRAINING = [cell.split("/", 1) for cell in STUDY.train_minus_test_cells()]
+
+
 def evaluate_settings(wildcards):
     seeds = STUDY.density.settings_of(f"{wildcards.dataset}/{wildcards.cell}").seeds
     return settings_json(STUDY.evaluate_nll.settings_of(seeds))
@@ -14,6 +17,13 @@ def annealing_settings(wildcards):
     cell = f"{wildcards.dataset}/{wildcards.cell}"
     return settings_json(
         STUDY.evaluate_nll.annealing_of(cell, STUDY.density.settings_of(cell).seeds)
+    )
+
+
+def train_minus_test_settings(wildcards):
+    cell = f"{wildcards.dataset}/{wildcards.cell}"
+    return settings_json(
+        STUDY.evaluate_nll.train_minus_test_of(STUDY.density.settings_of(cell).seeds)
     )
 
 

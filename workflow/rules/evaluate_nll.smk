@@ -76,6 +76,41 @@ rule anneal_density:
         " --per-image {output.per_image} --receipt {output.receipt} > {log} 2>&1"
 
 
+rule train_minus_test:
+    input:
+        model="results/{study}/train_density/{dataset}/{cell}/model.safetensors",
+        train_images="data/prepared/{dataset}/train_images.npy",
+        evaluation="results/{study}/evaluate_nll/{dataset}/{cell}/per_image.npz",
+        receipts=[
+            "results/{study}/train_density/{dataset}/{cell}/receipt.json",
+            "results/{study}/evaluate_nll/{dataset}/{cell}/receipt.json",
+            "data/prepared/{dataset}/receipt.json",
+        ],
+    output:
+        metrics="results/{study}/evaluate_nll/{dataset}/{cell}/train_minus_test/metrics.json",
+        receipt="results/{study}/evaluate_nll/{dataset}/{cell}/train_minus_test/receipt.json",
+    log:
+        "logs/{study}/evaluate_nll/{dataset}/{cell}-train_minus_test.log",
+    benchmark:
+        "logs/{study}/evaluate_nll/{dataset}/{cell}-train_minus_test.tsv"
+    wildcard_constraints:
+        dataset=one_of(sorted({dataset for dataset, _ in OF_ALL_TRAINING})),
+        cell=one_of(sorted({cell for _, cell in OF_ALL_TRAINING})),
+    conda:
+        "../envs/relatent.yaml"
+    threads: STUDY.evaluate_nll.train_minus_test.threads
+    resources:
+        mem_mb=2000,
+    params:
+        settings=train_minus_test_settings,
+        code=code_digest("relatent.cli.train_minus_test"),
+    shell:
+        "python -m relatent.cli.train_minus_test --cell {wildcards.dataset}/{wildcards.cell}"
+        " --settings {params.settings:q} --model {input.model} --train-images {input.train_images}"
+        " --evaluation {input.evaluation} --receipts {input.receipts} --metrics {output.metrics}"
+        " --receipt {output.receipt} > {log} 2>&1"
+
+
 rule exact_likelihood:
     input:
         train_images=exact_train_images,
@@ -120,6 +155,11 @@ rule phase_evaluate_nll:
             f"results/{STUDY.study}/evaluate_nll/{dataset}/{cell}/annealing/{name}"
             for dataset, cell in ANNEALED
             for name in ("metrics.json", "per_image.npz", "receipt.json")
+        ],
+        [
+            f"results/{STUDY.study}/evaluate_nll/{dataset}/{cell}/train_minus_test/{name}"
+            for dataset, cell in OF_ALL_TRAINING
+            for name in ("metrics.json", "receipt.json")
         ],
         [
             f"results/{STUDY.study}/evaluate_nll/exact/{model}/{name}"

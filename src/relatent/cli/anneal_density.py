@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     import numpy as np
 
     from relatent.data.binarisation import test_binarisation
-    from relatent.evaluation.annealed import AnnealingEffort, annealed_metrics
+    from relatent.evaluation.annealed import AnnealingEffort, annealed_metrics, drawn_images
     from relatent.training.freed_memory import keep_freed_memory
     from relatent.training.runtime import configure_torch
 
@@ -39,24 +39,24 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     with work.lock():
         if not work.restore(job.outputs):
             model = read_models(job.inputs["model"], [settings.model_seed])[settings.model_seed]
-            grey = np.asarray(read_images(job.inputs["test_images"])[: settings.images])
             with np.load(job.inputs["evaluation"], allow_pickle=False) as saved:
                 seed = list(saved["seed"]).index(settings.model_seed)
-                bound = saved["log_px_hat"][seed, : len(grey)]
-            if len(bound) != len(grey):
+                bounds = saved["log_px_hat"][seed]
+            if len(bounds) < settings.images:
                 raise DataIntegrityError(
-                    f"{job.inputs['evaluation']}: {len(bound)} images were evaluated, {len(grey)} are to be annealed; "
-                    "lower evaluate_nll.annealing.images or raise evaluate_nll.test_images"
+                    f"{job.inputs['evaluation']}: {len(bounds)} images were evaluated, {settings.images} are to be "
+                    "annealed; lower evaluate_nll.annealing.images or raise evaluate_nll.test_images"
                 )
-            values = settings.model_dump(exclude={"model_seed", "threads"})
-            effort = AnnealingEffort(**{**values, "images": len(grey)})
+            images = drawn_images(len(bounds), settings.images, settings.seed)
+            x = test_binarisation(read_images(job.inputs["test_images"])[: len(bounds)])[images]
+            effort = AnnealingEffort(**settings.model_dump(exclude={"model_seed", "threads"}))
             done = read_parts(work.checkpoint("parts.npz"))
             finished = sum(len(results["lower"]) for results in done.values())
-            total = len(grey) + settings.simulated
+            total = settings.images + settings.simulated
             with Progress(f"anneal {job.cell}", total, "images", finished) as progress:
                 keep = part_keeper(work.checkpoint("parts.npz"), done)
-                x = test_binarisation(grey).reshape(len(grey), -1)
-                metrics, per_image = annealed_metrics(model, x, bound, effort, done, keep, progress.advance)
+                x = x.reshape(len(images), -1)
+                metrics, per_image = annealed_metrics(model, x, images, bounds, effort, done, keep, progress.advance)
             write_json(job.outputs["metrics"], metrics)
             with atomic_path(job.outputs["per_image"]) as path:
                 np.savez(path, **per_image)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relatent.config.density import DensitySection
-from relatent.config.evaluation import EvaluationSection
+from relatent.config.evaluation_section import EvaluationSection
 from relatent.config.gan import GanSection, parse_cell
 from relatent.config.probe import ProbeSection
 

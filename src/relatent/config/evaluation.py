@@ -51,7 +51,7 @@ class EvaluationCell(EvaluationValues):
 class AnnealingValues(Settings):
     """How the gap of L_k is measured by annealed importance sampling."""
 
-    images: int = Field(default=100, ge=2, description="the first so many test images")
+    images: int = Field(default=100, ge=3, description="so many test images, drawn")
     simulated: int = Field(
         default=100, ge=0, description="images drawn from the model, bounded from above too; 0: none"
     )
@@ -75,10 +75,19 @@ class AnnealingCell(AnnealingValues):
     k: int = Field(ge=1, description="samples of the bound")
 
 
-class AnnealingSection(AnnealingValues):
-    """`evaluate_nll.annealing` of a study."""
+class TrainMinusTestValues(Settings):
+    """How the gap between training and test likelihood is taken to all training images."""
 
-    run: list[str] = Field(default=[], description="density cells whose gap is measured")
+    control_k: int = Field(default=50, ge=1, description="samples of the cheap bound of every training image")
+    seed: int = Field(default=123, ge=0, description="of its noise")
+    threads: int = Field(default=1, ge=1, description="torch's threads; bits depend on it")
+
+
+class TrainMinusTestCell(TrainMinusTestValues):
+    """What one cell's gap depends on: all its models, and the k of the bound."""
+
+    seeds: list[int] = Field(min_length=1, description="of the trained models")
+    k: int = Field(ge=1, description="samples of the bound")
 
 
 class PosteriorGridCell(Settings):
@@ -108,19 +117,3 @@ def sample_cell(shared: Mapping[str, Any], seeds: Sequence[int]) -> DensitySampl
     """The settings of the samples of a cell trained with `seeds`: its first model, and what `sample` says of it."""
     own = {name: value for name, value in shared.items() if name in DensitySampleCell.model_fields}
     return DensitySampleCell(model_seed=seeds[0], **own)
-
-
-class EvaluationSection(EvaluationValues):
-    """Section `evaluate_nll` of a study: every cell of `density.run` is evaluated this way."""
-
-    annealing: AnnealingSection = AnnealingSection()
-
-    def annealing_of(self, cell: str, seeds: Sequence[int]) -> AnnealingCell:
-        """The settings of the annealing of a cell trained with `seeds`: its first model."""
-        if cell not in self.annealing.run:
-            raise ValueError(f"{cell}: not listed in evaluate_nll.annealing.run")
-        return AnnealingCell(model_seed=seeds[0], k=self.k, **self.annealing.model_dump(exclude={"run"}))
-
-    def settings_of(self, seeds: list[int]) -> EvaluationCell:
-        """The settings of a cell trained with `seeds`."""
-        return EvaluationCell(seeds=list(seeds), **self.model_dump(exclude={"annealing"}))

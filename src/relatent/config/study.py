@@ -11,7 +11,7 @@ from relatent.config.data import DataSection
 from relatent.config.dedup import DedupSection
 from relatent.config.density import DensitySection
 from relatent.config.effort import less_than_the_papers
-from relatent.config.evaluation import EvaluationSection
+from relatent.config.evaluation_section import EvaluationSection
 from relatent.config.exact import ExactSection
 from relatent.config.gan import GanSection
 from relatent.config.probe import ProbeSection
@@ -19,6 +19,8 @@ from relatent.config.sample import SampleSection
 from relatent.config.visual import VisualSection
 from relatent.config.yaml_files import read_yaml
 from relatent.errors import ConfigError
+
+LEAST_SCORED = 3  # the scatter about a line needs a third point
 
 
 class Study(Settings):
@@ -37,6 +39,11 @@ class Study(Settings):
     probe: ProbeSection = ProbeSection()
     tables: list[str] = []
     figures: list[str] = []
+
+    def train_minus_test_cells(self) -> list[str]:
+        """The density cells of `evaluate_nll.train_minus_test`."""
+        run = self.evaluate_nll.train_minus_test.run
+        return [*self.density.cells(), *self.density.adopted] if run == "all" else run
 
     @model_validator(mode="after")
     def _lists_name_things_once(self) -> "Study":
@@ -63,11 +70,20 @@ def study_from(values: Mapping[str, Any], where: str, known_datasets: Collection
         lacking = list(less_than_the_papers(study.density, study.evaluate_nll, study.gan, study.probe))
         if lacking:
             raise ConfigError("\n".join(f"{where}: {line}" for line in lacking))
-    strangers = sorted(set(study.evaluate_nll.annealing.run) - {*study.density.cells(), *study.density.adopted})
-    if strangers:
+    measured = {"annealing": study.evaluate_nll.annealing.run, "train_minus_test": study.train_minus_test_cells()}
+    for measure, listed in measured.items():
+        strangers = sorted(set(listed) - {*study.density.cells(), *study.density.adopted})
+        if strangers:
+            raise ConfigError(
+                f"{where}: evaluate_nll.{measure}.run: {', '.join(strangers)}: neither in density.run nor in "
+                "density.adopted; list it there first"
+            )
+    scored = study.evaluate_nll.train_images
+    if study.train_minus_test_cells() and (scored is None or scored < LEAST_SCORED):
         raise ConfigError(
-            f"{where}: evaluate_nll.annealing.run: {', '.join(strangers)}: neither in density.run nor in "
-            "density.adopted; list it there first"
+            f"{where}: evaluate_nll.train_minus_test goes from the training images that are scored in full to all, and "
+            f"evaluate_nll.train_images is {'null: all are' if scored is None else scored}; make it {LEAST_SCORED} or "
+            "more, or leave train_minus_test out"
         )
     for experiment, listed in study.visual.cells().items():
         strangers = sorted(set(listed) - {*study.gan.cells(), *study.gan.adopted})

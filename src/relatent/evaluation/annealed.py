@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from relatent.data.streams import stream
 from relatent.evaluation import nll
 from relatent.evaluation.ais import Annealer, DensityTarget, Schedule, Start, inverse_temperatures, simulate
+from relatent.evaluation.two_phase import regression_estimate
 from relatent.models.density import DensityModel
 
-Arrays = dict[str, NDArray[np.float64]]
+Arrays = dict[str, NDArray[Any]]
 
 IMAGES_AT_ONCE = 20  # between two checkpoints
 
@@ -24,7 +25,7 @@ class AnnealingEffort:
     """How much is computed.
 
     Args:
-        images: the first so many test images.
+        images: so many test images, see `drawn_images`.
         simulated: images drawn from the model, on which log p(x) is bounded from above too; 0 for none.
         temperatures: steps from the start to the posterior.
         chains: per image; pilot_chains tune the step sizes.
@@ -45,10 +46,16 @@ class AnnealingEffort:
     seed: int
 
 
+def drawn_images(of: int, count: int, seed: int) -> NDArray[np.int64]:
+    """Which test images are annealed: `count` of `of`, ascending; drawn, because MNIST's first ones are easier."""
+    return np.sort(stream(seed, "annealed images").permutation(of)[:count])
+
+
 def annealed_metrics(
     model: DensityModel,
     x: NDArray[np.uint8],
-    bound: NDArray[np.float64],
+    images: NDArray[np.int64],
+    bounds: NDArray[np.float64],
     effort: AnnealingEffort,
     done: Mapping[str, Arrays] | None = None,
     keep: Callable[[str, Arrays], None] = lambda _, __: None,
@@ -58,8 +65,9 @@ def annealed_metrics(
 
     Args:
         model: one seed's model.
-        x: (images, pixels) in {0, 1}: the test images that `bound` belongs to.
-        bound: (images,) L_k of the same images under the same model.
+        x: (annealed, pixels) in {0, 1}: the test images that are annealed.
+        images: (annealed,) their places in the test set.
+        bounds: (test images,) L_k of the whole test set under the same model, from which the result is taken to all.
         effort: how much.
         done, keep: parts of an interrupted run, and where to hand them.
         advance: called with the number of images just done.
@@ -67,11 +75,14 @@ def annealed_metrics(
     done = done or {}
     test = _anneal(model, x, effort, "test", done.get("test"), keep, advance)
     lower, accepted = test["lower"], test["accepted"]
-    metrics = {
-        "ais_nll_nats": _metric(-lower, effort, accepted=float(accepted.mean())),
-        "ais_above_bound_nats": _metric(lower - bound, effort),
+    estimate = regression_estimate(lower[None], bounds[None, images], bounds[None])
+    known = {"stderr": estimate.stderr, "interval": "scored images", "unit": "nats", "n_images": len(bounds)}
+    sizes = {"n_scored": len(images), **_sizes(effort)}
+    metrics: dict[str, dict[str, Any]] = {
+        "ais_nll_nats": {"value": -float(estimate.mean[0]), "accepted": float(accepted.mean()), **known, **sizes},
+        "ais_above_bound_nats": {"value": float(estimate.mean[0] - bounds.mean()), **known, **sizes},
     }
-    per_image: Arrays = {"ais_lower": lower, "bound": bound, "accepted": accepted}
+    per_image: Arrays = {"image": images, "ais_lower": lower, "bound": bounds[images], "accepted": accepted}
     if effort.simulated:
         binary, z = _simulated(model, effort)
         simulated = _anneal(model, binary, effort, "simulated", done.get("simulated"), keep, advance, z)
@@ -88,19 +99,22 @@ def annealed_metrics(
     return metrics, per_image
 
 
-def _metric(values: NDArray[np.float64], effort: AnnealingEffort, **more: Any) -> dict[str, Any]:
-    """Mean over images; its error holds the chains' noise and the choice of images alike."""
+def _metric(values: NDArray[np.float64], effort: AnnealingEffort) -> dict[str, Any]:
+    """Mean over simulated images; its error holds the chains' noise and the choice of images alike."""
     n = len(values)
     error = float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else None
-    sizes = {"n_images": n, "chains": effort.chains, "temperatures": effort.temperatures, "k": effort.k}
     return {
         "value": float(values.mean()),
         "stderr": error,
         "interval": "test sampling",
         "unit": "nats",
-        **sizes,
-        **more,
+        "n_images": n,
+        **_sizes(effort),
     }
+
+
+def _sizes(effort: AnnealingEffort) -> dict[str, int]:
+    return {"chains": effort.chains, "temperatures": effort.temperatures, "k": effort.k}
 
 
 def _anneal(

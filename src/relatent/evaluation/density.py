@@ -156,7 +156,7 @@ def _over_seeds(values: NDArray[np.float64], unit: str) -> dict[str, Any]:
     return {"value": float(values.mean()), "per_seed": [float(value) for value in values], "unit": unit}
 
 
-def _monte_carlo(errors: NDArray[np.float64]) -> float:
+def monte_carlo_error(errors: NDArray[np.float64]) -> float:
     """Error of a mean over seeds and images: images are independent; seeds share noise, so theirs do not average."""
     return float(np.sqrt((errors.mean(axis=0) ** 2).sum()) / errors.shape[1])
 
@@ -166,7 +166,7 @@ def _nll(results: nll.Results, k: int) -> dict[str, Any]:
     images = bound.shape[1]
     return {
         **_over_seeds(-bound.mean(axis=1), "nats"),
-        "stderr": _finite(_monte_carlo(results["stderr"])),
+        "stderr": _finite(monte_carlo_error(results["stderr"])),
         "test_sampling_stderr": _image_sampling(bound),
         "k": k,
         "n_images": images,

@@ -163,11 +163,6 @@ def _pareto_shape(log_w: Array) -> float:
     return (n * shape + 10 * 0.5) / (n + 10)
 
 
-def mean_and_stderr(values: Array, errors: Array) -> tuple[float, float]:
-    """Mean over images of per-image estimates and its Monte Carlo error, from independent errors per image."""
-    return float(values.mean()), float(np.sqrt((errors**2).sum()) / len(errors))
-
-
 def nested_bounds(log_w: Array, k: int) -> Array:
     """L_k of the disjoint runs of `k` samples in `log_w`, (samples, ...) -> (samples // k, ...).
 

@@ -199,9 +199,9 @@ TABLES: dict[str, TableSpec] = {
     "iwae_diagnostics": TableSpec(
         title="How far the bounds can be trusted",
         caption="What Burda et al. 2016 say of their models in running text (the paper's numbers are the largest gap "
-        "between training and test likelihood, and the bound it gives for the change), and diagnostics of L_k: the "
-        "jackknife's estimate of its bias, the effective number of samples, and the share of images whose weights have "
-        "a Pareto shape above 0.7",
+        "between the likelihoods of all training and all test images, and the bound it gives for the change), and "
+        "diagnostics of L_k: the jackknife's estimate of its bias, the effective number of samples, and the share of "
+        "images whose weights have a Pareto shape above 0.7",
         stub="cell",
         slots=diagnostics_slots,
         printed=(
@@ -221,8 +221,8 @@ TABLES: dict[str, TableSpec] = {
     "iwae_annealing": TableSpec(
         title="The gap of the bound, measured",
         caption="Test images: annealed importance sampling (AIS), whose mean is a lower bound on log p(x) as L_k is, "
-        "but a closer one. Images that the model itself made: bidirectional Monte Carlo, AIS from both ends, encloses "
-        "the exact log p(x), and so shows how far L_k is below it",
+        "but a closer one; from the annealed images to all by regression on L_k. Images that the model itself made: "
+        "bidirectional Monte Carlo, AIS from both ends, encloses log p(x) and so shows how far L_k is below it",
         stub="cell",
         slots=annealing_slots,
     ),

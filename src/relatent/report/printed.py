@@ -47,6 +47,7 @@ OVER = {
     "draws": "over draws of the labels",
     "monte carlo": "of the Monte Carlo error",
     "test sampling": "of test sampling",
+    "scored images": "of the choice of the images scored in full, the rest by regression",
 }
 
 
@@ -249,7 +250,7 @@ _FACTS = (
     ("nll_nats", "precision", "Scored in {}."),
     ("log_px_nats", "n_images", "{} images."),
     ("ais_above_bound_nats", "k", "L_k at k = {}."),
-    ("ais_above_bound_nats", "n_images", "{} test images."),
+    ("ais_above_bound_nats", "n_scored", "{} test images annealed."),
     ("simulated_ais_gap_nats", "n_images", "{} simulated images."),
     ("ais_above_bound_nats", "chains", "{} chains each."),
     ("ais_above_bound_nats", "temperatures", "{} temperatures."),

@@ -23,6 +23,7 @@ def cells_of(study: "Study") -> list[str]:
         *(f"evaluate_nll/{cell}" for cell in [*study.density.cells(), *study.density.adopted]),
         *(f"evaluate_nll/exact/{model}" for model in study.exact.cells()),
         *(f"evaluate_nll/{cell}/annealing" for cell in study.evaluate_nll.annealing.run),
+        *(f"evaluate_nll/{cell}/train_minus_test" for cell in study.train_minus_test_cells()),
         *(f"sample/{cell}" for cell in study.sample.cells()),
         *(f"sample/{cell}/nearest_neighbour" for cell in study.sample.nearest_neighbour),
         *(f"sample/{cell}/{name}" for name, cells in study.visual.cells().items() for cell in cells),

@@ -1,0 +1,61 @@
+"""Take the gap between training and test likelihood of a density cell from the training images scored to all of them.
+
+Burda et al. 2016, sec. 5; the images that evaluate_nll scored at full k are regressed on a bound with few samples.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from relatent.cli.density_files import read_models
+from relatent.cli.image_files import read_images
+from relatent.cli.job import JobParser, run
+from relatent.config.evaluation import TrainMinusTestCell
+from relatent.errors import DataIntegrityError
+from relatent.ledger.files import write_json
+from relatent.progress import Progress
+
+
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Read, bound, regress, write."""
+    parser = JobParser("train_minus_test", "relatent.cli.train_minus_test", TrainMinusTestCell, __doc__)
+    parser.input("model", "safetensors, tensors named seed<seed>.<parameter>")
+    parser.input("train_images", "uint8 (n, channel, height, width)")
+    parser.input("evaluation", "npz of (seed, image) arrays, made by evaluate_nll")
+    parser.output("metrics")
+    job = parser.parse(argv)
+    settings = job.settings
+
+    import numpy as np
+
+    from relatent.evaluation.density import monte_carlo_error
+    from relatent.evaluation.train_minus_test import control_bounds, gap_metrics
+    from relatent.training.freed_memory import keep_freed_memory
+    from relatent.training.runtime import configure_torch
+
+    determinism = configure_torch(settings.threads)
+    keep_freed_memory()
+    work = job.work("relatent.evaluation.train_minus_test", threads=settings.threads)
+    with work.lock():
+        if not work.restore(job.outputs):
+            models = read_models(job.inputs["model"], settings.seeds)
+            grey = np.asarray(read_images(job.inputs["train_images"]))
+            with np.load(job.inputs["evaluation"], allow_pickle=False) as saved:
+                rows = [list(saved["seed"]).index(seed) for seed in settings.seeds]
+                if "train_log_px_hat" not in saved.files or saved["train_log_px_hat"].shape[1] > len(grey):
+                    raise DataIntegrityError(
+                        f"{job.inputs['evaluation']}: it holds no L_k of these training images; evaluate the cell with "
+                        "evaluate_nll.train_images of 3 or more"
+                    )
+                test, train = saved["log_px_hat"][rows], saved["train_log_px_hat"][rows]
+                test_error = monte_carlo_error(saved["log_px_hat_stderr"][rows])
+            with Progress(f"train minus test {job.cell}", len(grey), "images", 0) as progress:
+                control = control_bounds(models, grey, settings.control_k, settings.seed, progress.advance)
+            metrics = gap_metrics(test, test_error, train, control, settings.k, settings.control_k)
+            write_json(job.outputs["metrics"], metrics)
+            work.keep(job.outputs)
+    job.finish(seeds=settings.seeds, threads=settings.threads, determinism=determinism)
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

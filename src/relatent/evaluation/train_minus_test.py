@@ -1,0 +1,94 @@
+"""Train minus test log-likelihood (Burda et al. 2016, sec. 5), of all training images though few are scored at full k.
+
+L_5000 of 60,000 images is an hour; L_50 of them half a minute, and the two rise and fall together from image to image.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from relatent.data.binarisation import static
+from relatent.evaluation.density import TRAIN_BINARISATION_SEED
+from relatent.evaluation.noise import ImageNoise
+from relatent.evaluation.two_phase import regression_estimate
+from relatent.models.density import DensityModel
+from relatent.objectives.bounds import iwae_bound
+
+Array = NDArray[np.float64]
+
+IMAGES_AT_ONCE = 20  # as in training, whose batches stay in the cache
+
+
+@torch.no_grad()
+def control_bounds(
+    models: Mapping[int, DensityModel],
+    grey: NDArray[np.uint8],
+    k: int,
+    seed: int,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Array:
+    """L_k of training images at a small k, (models, images), nats; binarised as those that are scored in full.
+
+    Args:
+        models: by seed; all see the same noise.
+        grey: (images, ...) uint8 grey levels.
+        k: samples per image.
+        seed: of the noise.
+        advance: called with the number of images just done.
+    """
+    latents = next(iter(models.values())).latents
+    binary = static(grey, TRAIN_BINARISATION_SEED).reshape(len(grey), -1)
+    found = np.empty((len(models), len(binary)))
+    for start in range(0, len(binary), IMAGES_AT_ONCE):
+        images = range(start, min(start + IMAGES_AT_ONCE, len(binary)))
+        blocks = [ImageNoise(seed, "control posterior noise", image, latents).block(k) for image in images]
+        noise = [
+            torch.from_numpy(np.stack([block[layer].T for block in blocks], axis=1)) for layer in range(len(latents))
+        ]
+        x = torch.from_numpy(binary[images.start : images.stop])
+        for place, model in enumerate(models.values()):
+            dtype = model.p_x_given_z1.logits.weight.dtype
+            log_w = model.log_importance_weights(x.to(dtype), [part.to(dtype) for part in noise])
+            found[place, images.start : images.stop] = iwae_bound(log_w).double().numpy()
+        advance(len(images))
+    return found
+
+
+def gap_metrics(
+    test: Array, test_error: float, train: Array, control: Array, k: int, control_k: int
+) -> dict[str, dict[str, Any]]:
+    """Metrics of the gap between these two splits.
+
+    Args:
+        test: (seeds, test images) L_k.
+        test_error: Monte Carlo error of its mean, nats.
+        train: (seeds, scored) L_k of the first training images.
+        control: (seeds, training images) bounds at `control_k` samples.
+        k, control_k: samples of the bounds.
+    """
+    scored = train.shape[1]
+    estimate = regression_estimate(train, control[:, :scored], control)
+    gap = estimate.mean - test.mean(axis=1)
+    of_test = float(test.mean(axis=0).std(ddof=1) / np.sqrt(test.shape[1])) if test.shape[1] > 1 else None
+    shared = {"unit": "nats", "k": k, "interval": "scored images"}
+    sizes = {"n_train": control.shape[1], "n_scored": scored, "control_k": control_k}
+    return {
+        "train_nll_nats": {**_over_seeds(-estimate.mean), "stderr": estimate.stderr, **shared, **sizes},
+        "test_minus_train_nats": {
+            **_over_seeds(gap),
+            "stderr": float(np.hypot(estimate.stderr, test_error)),
+            "test_sampling_stderr": of_test,
+            **shared,
+            "n_images": test.shape[1],
+            **sizes,
+        },
+        "control_correlation": {**_over_seeds(estimate.correlation), "unit": "1", **sizes},
+        "control_slope": {**_over_seeds(estimate.slope), "unit": "1", **sizes},
+    }
+
+
+def _over_seeds(values: Array) -> dict[str, Any]:
+    return {"value": float(values.mean()), "per_seed": [float(value) for value in values]}
