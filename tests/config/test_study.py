@@ -118,7 +118,7 @@ def test_all_are_the_cells_run_and_those_adopted():
     cell = values["density"]["run"].pop()
     values["density"]["adopted"] = [cell]
     values["evaluate_nll"]["train_minus_test"] = {"run": "all"}
-    cells = study_from(values, "config/demo.yaml", DATASETS).train_minus_test_cells()
+    cells = study_from(values, "config/demo.yaml", DATASETS).measured_cells()["train_minus_test"]
     assert cells == [*values["density"]["run"], cell]
 
 

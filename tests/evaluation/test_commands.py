@@ -21,6 +21,7 @@ from relatent.cli import (
     evaluate_nll,
     exact_likelihood,
     posterior_grid,
+    repeat_nll,
     sample_density,
     train_minus_test,
 )
@@ -283,6 +284,29 @@ def test_a_gap_without_scored_training_images_is_refused(tiny, capsys):
     run(evaluate_nll.main, evaluate_arguments("results/e", train_images=0))
     assert run(train_minus_test.main, gap_arguments()) == 1
     assert "evaluate_nll.train_images of 3 or more" in capsys.readouterr().err
+
+
+def repeated_arguments(images):
+    return [
+        *("--cell", "tiny/vae-L1-k1", "--settings", json.dumps({"seeds": [0, 1], "k": 2000, "images": images})),
+        *("--model", str(MODEL / "model.safetensors"), "--test-images", str(IMAGES / "test_images.npy")),
+        *("--evaluation", "results/e/per_image.npz"),
+        *("--receipts", str(MODEL / "receipt.json"), str(IMAGES / "receipt.json"), "results/e/receipt.json"),
+        *("--metrics", "out/metrics.json", "--per-image", "out/per_image.npz", "--receipt", "out/receipt.json"),
+    ]
+
+
+def test_repeated_scores_are_of_the_images_that_were_evaluated(tiny, capsys):
+    run(evaluate_nll.main, evaluate_arguments("results/e", k=2000))
+    assert run(repeat_nll.main, repeated_arguments(40)) == 0
+    with np.load("results/e/per_image.npz") as evaluated, np.load("out/per_image.npz") as repeated:
+        np.testing.assert_array_equal(repeated["first"], evaluated["log_px_hat"][:, repeated["image"]])
+        assert np.corrcoef(repeated["first"][0], repeated["again"][0])[0, 1] > 0.6  # 0 for other images
+    metrics = json.loads(Path("out/metrics.json").read_text())
+    assert metrics["repetition_shift_nats"]["n_repeated"] == 40
+    assert abs(metrics["repetition_shift_nats"]["value"]) < 4 * metrics["repetition_shift_nats"]["stderr"]
+    assert run(repeat_nll.main, repeated_arguments(61)) == 1
+    assert "60 images were evaluated, 61 are to be scored again" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("model", ["mixture", "bernoulli", "linear-gaussian"])

@@ -15,6 +15,7 @@ from relatent.errors import DataIntegrityError
 from relatent.ledger.receipts import check_outputs
 from relatent.report.catalogue import TABLES
 from relatent.report.cells import COLUMNS, VERDICTS
+from relatent.report.lint import unbacked_numbers
 
 
 def by_place(cells):
@@ -156,22 +157,49 @@ def test_the_gap_of_a_cell_adopted_long_ago_has_the_error_of_its_images(root):
     np.testing.assert_allclose(gap.ours_high - gap.ours, 1.959964 * np.hypot(0.3, 0.4), rtol=1e-6)
 
 
-def test_the_gap_of_all_training_images_goes_before_that_of_the_scored_ones(root):
-    cell = "evaluate_nll/digits/vae-L1-k1"
-    folder = Path("results/demo") / cell / "train_minus_test"
+def beside_the_evaluation(measure, metrics):
+    """Files of a job beside the evaluation of VAE k=1; the sources of the study with it."""
+    source = f"evaluate_nll/digits/vae-L1-k1/{measure}"
+    folder = Path("results/demo") / source
     folder.mkdir()
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    made_up.receipt(Path(), folder, measure, "digits/vae-L1-k1")
+    return [*CELLS, source]
+
+
+def diagnostics_of_vae(cells):
+    return {c.column: c for c in make_table("iwae_diagnostics", cells) if c.row == "digits vae-L1-k1"}
+
+
+def test_the_gap_of_all_training_images_goes_before_that_of_the_scored_ones(root):
     gap = {"value": 0.03, "stderr": 0.01, "interval": "scored images", "unit": "nats", "n_images": 400}
-    (folder / "metrics.json").write_text(json.dumps({"test_minus_train_nats": gap}))
-    made_up.receipt(Path(), folder, "train_minus_test", "digits/vae-L1-k1")
-    cells = [
-        c for c in make_table("iwae_diagnostics", [*CELLS, f"{cell}/train_minus_test"]) if c.row == "digits vae-L1-k1"
-    ]
-    places = {c.column: c for c in cells}
-    gap, nll = places["train minus test"], places["NLL"]
+    cells = diagnostics_of_vae(beside_the_evaluation("train_minus_test", {"test_minus_train_nats": gap}))
+    gap, nll = cells["train minus test"], cells["NLL"]
     assert (gap.ours, gap.interval) == (0.03, "scored images")
     assert "train_minus_test" in gap.receipt and gap.receipt != nll.receipt
     page = Path("results/demo/tables/iwae_diagnostics.md").read_text()
     assert "of the choice of the images scored in full, the rest by regression" in page
+
+
+def test_a_measured_monte_carlo_error_goes_before_the_claimed_one(root):
+    """Of one seed; the spread of several holds it already. Both receipts stand behind the number."""
+    measured = {"nll_monte_carlo_nats": {"value": 0.5}, "monte_carlo_ratio": {"value": 1.6}}
+    measured["pareto_k_above_0.7"] = {"value": 0.9}
+    sources = beside_the_evaluation("repeated", measured)
+    table = "iwae_table1_digits"
+    claimed, several = (by_place(make_table(table, cells))["L1 k=1", "VAE NLL"] for cells in (CELLS, sources))
+    assert (several.ours_low, several.interval) == (claimed.ours_low, "seeds")
+    for path in Path("results/demo/evaluate_nll/digits").glob("*"):
+        shutil.rmtree(path)
+    made_up.make_density(Path(), seeds=(0,))
+    beside_the_evaluation("repeated", measured)
+    one = by_place(make_table(table, sources))["L1 k=1", "VAE NLL"]
+    assert one.interval == "monte carlo" and one.ours_high - one.ours == pytest.approx(1.959964 * 0.5)
+    assert one.receipt.count("receipt.json") == 2 and "repeated" in one.receipt
+    page = Path(f"results/demo/tables/{table}.md").read_text()
+    assert "The intervals are of the error that scoring images twice has shown" in page
+    assert diagnostics_of_vae(sources)["Monte Carlo error, measured over claimed"].ours == 1.6
+    assert unbacked_numbers(Path("results/demo/tables")) == []
 
 
 def test_what_the_paper_bounds_is_printed_as_a_bound(root):

@@ -2,10 +2,10 @@
 EVALUATED = [cell.split("/", 1) for cell in STUDY.density.cells()]
 
 
-ANNEALED = [cell.split("/", 1) for cell in STUDY.evaluate_nll.annealing.run]
-
-
-OF_ALL_TRAINING = [cell.split("/", 1) for cell in STUDY.train_minus_test_cells()]
+MEASURED = {
+    measure: [cell.split("/", 1) for cell in cells]
+    for measure, cells in STUDY.measured_cells().items()
+}
 
 
 def evaluate_settings(wildcards):
@@ -24,6 +24,13 @@ def train_minus_test_settings(wildcards):
     cell = f"{wildcards.dataset}/{wildcards.cell}"
     return settings_json(
         STUDY.evaluate_nll.train_minus_test_of(STUDY.density.settings_of(cell).seeds)
+    )
+
+
+def repeated_settings(wildcards):
+    cell = f"{wildcards.dataset}/{wildcards.cell}"
+    return settings_json(
+        STUDY.evaluate_nll.repeated_of(STUDY.density.settings_of(cell).seeds)
     )
 
 

@@ -2,7 +2,12 @@
 from relatent.report.catalogue import table_spec
 
 
-from relatent.report.sources import page_settings, source_files, sources_of_table
+from relatent.report.sources import (
+    compared_sources,
+    page_settings,
+    source_files,
+    sources_of_table,
+)
 
 
 def table_settings(wildcards):
@@ -20,12 +25,7 @@ def table_receipts(wildcards):
 
 
 def table_per_image(wildcards):
-    wanted = (
-        sources_of_table(STUDY, wildcards.table)
-        if table_spec(wildcards.table).orderings
-        else []
-    )
-    return source_files(STUDY, wanted, "per_image")
+    return source_files(STUDY, compared_sources(STUDY, wildcards.table), "per_image")
 
 
 def table_reference(wildcards):

@@ -59,8 +59,8 @@ rule anneal_density:
     benchmark:
         "logs/{study}/evaluate_nll/{dataset}/{cell}-annealing.tsv"
     wildcard_constraints:
-        dataset=one_of(sorted({dataset for dataset, _ in ANNEALED})),
-        cell=one_of(sorted({cell for _, cell in ANNEALED})),
+        dataset=one_of(sorted({dataset for dataset, _ in MEASURED["annealing"]})),
+        cell=one_of(sorted({cell for _, cell in MEASURED["annealing"]})),
     conda:
         "../envs/relatent.yaml"
     threads: STUDY.evaluate_nll.annealing.threads
@@ -94,8 +94,8 @@ rule train_minus_test:
     benchmark:
         "logs/{study}/evaluate_nll/{dataset}/{cell}-train_minus_test.tsv"
     wildcard_constraints:
-        dataset=one_of(sorted({dataset for dataset, _ in OF_ALL_TRAINING})),
-        cell=one_of(sorted({cell for _, cell in OF_ALL_TRAINING})),
+        dataset=one_of(sorted({dataset for dataset, _ in MEASURED["train_minus_test"]})),
+        cell=one_of(sorted({cell for _, cell in MEASURED["train_minus_test"]})),
     conda:
         "../envs/relatent.yaml"
     threads: STUDY.evaluate_nll.train_minus_test.threads
@@ -109,6 +109,42 @@ rule train_minus_test:
         " --settings {params.settings:q} --model {input.model} --train-images {input.train_images}"
         " --evaluation {input.evaluation} --receipts {input.receipts} --metrics {output.metrics}"
         " --receipt {output.receipt} > {log} 2>&1"
+
+
+rule repeat_nll:
+    input:
+        model="results/{study}/train_density/{dataset}/{cell}/model.safetensors",
+        test_images="data/prepared/{dataset}/test_images.npy",
+        evaluation="results/{study}/evaluate_nll/{dataset}/{cell}/per_image.npz",
+        receipts=[
+            "results/{study}/train_density/{dataset}/{cell}/receipt.json",
+            "results/{study}/evaluate_nll/{dataset}/{cell}/receipt.json",
+            "data/prepared/{dataset}/receipt.json",
+        ],
+    output:
+        metrics="results/{study}/evaluate_nll/{dataset}/{cell}/repeated/metrics.json",
+        per_image="results/{study}/evaluate_nll/{dataset}/{cell}/repeated/per_image.npz",
+        receipt="results/{study}/evaluate_nll/{dataset}/{cell}/repeated/receipt.json",
+    log:
+        "logs/{study}/evaluate_nll/{dataset}/{cell}-repeated.log",
+    benchmark:
+        "logs/{study}/evaluate_nll/{dataset}/{cell}-repeated.tsv"
+    wildcard_constraints:
+        dataset=one_of(sorted({dataset for dataset, _ in MEASURED["repeated"]})),
+        cell=one_of(sorted({cell for _, cell in MEASURED["repeated"]})),
+    conda:
+        "../envs/relatent.yaml"
+    threads: STUDY.evaluate_nll.repeated.threads  # leaves no trace in the numbers
+    resources:
+        mem_mb=2000,
+    params:
+        settings=repeated_settings,
+        code=code_digest("relatent.cli.repeat_nll"),
+    shell:
+        "python -m relatent.cli.repeat_nll --cell {wildcards.dataset}/{wildcards.cell}"
+        " --settings {params.settings:q} --model {input.model} --test-images {input.test_images}"
+        " --evaluation {input.evaluation} --receipts {input.receipts} --metrics {output.metrics}"
+        " --per-image {output.per_image} --receipt {output.receipt} > {log} 2>&1"
 
 
 rule exact_likelihood:
@@ -152,13 +188,14 @@ rule phase_evaluate_nll:
             )
         ],
         [
-            f"results/{STUDY.study}/evaluate_nll/{dataset}/{cell}/annealing/{name}"
-            for dataset, cell in ANNEALED
+            f"results/{STUDY.study}/evaluate_nll/{dataset}/{cell}/{measure}/{name}"
+            for measure in ("annealing", "repeated")
+            for dataset, cell in MEASURED[measure]
             for name in ("metrics.json", "per_image.npz", "receipt.json")
         ],
         [
             f"results/{STUDY.study}/evaluate_nll/{dataset}/{cell}/train_minus_test/{name}"
-            for dataset, cell in OF_ALL_TRAINING
+            for dataset, cell in MEASURED["train_minus_test"]
             for name in ("metrics.json", "receipt.json")
         ],
         [

@@ -13,6 +13,9 @@ from relatent.config.evaluation import (
     TrainMinusTestCell,
     TrainMinusTestValues,
 )
+from relatent.config.repeated import RepeatedCell, RepeatedValues
+
+Cells = list[str] | Literal["all"]
 
 
 class AnnealingSection(AnnealingValues):
@@ -24,7 +27,13 @@ class AnnealingSection(AnnealingValues):
 class TrainMinusTestSection(TrainMinusTestValues):
     """`evaluate_nll.train_minus_test` of a study."""
 
-    run: list[str] | Literal["all"] = Field(default=[], description="density cells whose gap is measured, or `all`")
+    run: Cells = Field(default=[], description="density cells whose gap is measured, or `all`")
+
+
+class RepeatedSection(RepeatedValues):
+    """`evaluate_nll.repeated` of a study."""
+
+    run: Cells = Field(default=[], description="density cells whose Monte Carlo error is measured, or `all`")
 
 
 class EvaluationSection(EvaluationValues):
@@ -32,6 +41,7 @@ class EvaluationSection(EvaluationValues):
 
     annealing: AnnealingSection = AnnealingSection()
     train_minus_test: TrainMinusTestSection = TrainMinusTestSection()
+    repeated: RepeatedSection = RepeatedSection()
 
     def settings_of(self, seeds: list[int]) -> EvaluationCell:
         """The settings of a cell trained with `seeds`."""
@@ -46,3 +56,7 @@ class EvaluationSection(EvaluationValues):
     def train_minus_test_of(self, seeds: Sequence[int]) -> TrainMinusTestCell:
         """The settings of the gap of a cell trained with `seeds`."""
         return TrainMinusTestCell(seeds=list(seeds), k=self.k, **self.train_minus_test.model_dump(exclude={"run"}))
+
+    def repeated_of(self, seeds: Sequence[int]) -> RepeatedCell:
+        """The settings of the repetition of a cell trained with `seeds`."""
+        return RepeatedCell(seeds=list(seeds), k=self.k, **self.repeated.model_dump(exclude={"run"}))

@@ -11,7 +11,7 @@ from relatent.config.data import DataSection
 from relatent.config.dedup import DedupSection
 from relatent.config.density import DensitySection
 from relatent.config.effort import less_than_the_papers
-from relatent.config.evaluation_section import EvaluationSection
+from relatent.config.evaluation_section import Cells, EvaluationSection
 from relatent.config.exact import ExactSection
 from relatent.config.gan import GanSection
 from relatent.config.probe import ProbeSection
@@ -40,10 +40,16 @@ class Study(Settings):
     tables: list[str] = []
     figures: list[str] = []
 
-    def train_minus_test_cells(self) -> list[str]:
-        """The density cells of `evaluate_nll.train_minus_test`."""
-        run = self.evaluate_nll.train_minus_test.run
-        return [*self.density.cells(), *self.density.adopted] if run == "all" else run
+    def measured_cells(self) -> dict[str, list[str]]:
+        """The density cells of each measure under `evaluate_nll` that goes beyond the evaluation itself."""
+        section = self.evaluate_nll
+        runs: dict[str, Cells] = {
+            "annealing": section.annealing.run,
+            "train_minus_test": section.train_minus_test.run,
+            "repeated": section.repeated.run,
+        }
+        every = [*self.density.cells(), *self.density.adopted]
+        return {measure: every if run == "all" else list(run) for measure, run in runs.items()}
 
     @model_validator(mode="after")
     def _lists_name_things_once(self) -> "Study":
@@ -70,7 +76,7 @@ def study_from(values: Mapping[str, Any], where: str, known_datasets: Collection
         lacking = list(less_than_the_papers(study.density, study.evaluate_nll, study.gan, study.probe))
         if lacking:
             raise ConfigError("\n".join(f"{where}: {line}" for line in lacking))
-    measured = {"annealing": study.evaluate_nll.annealing.run, "train_minus_test": study.train_minus_test_cells()}
+    measured = study.measured_cells()
     for measure, listed in measured.items():
         strangers = sorted(set(listed) - {*study.density.cells(), *study.density.adopted})
         if strangers:
@@ -79,7 +85,7 @@ def study_from(values: Mapping[str, Any], where: str, known_datasets: Collection
                 "density.adopted; list it there first"
             )
     scored = study.evaluate_nll.train_images
-    if study.train_minus_test_cells() and (scored is None or scored < LEAST_SCORED):
+    if measured["train_minus_test"] and (scored is None or scored < LEAST_SCORED):
         raise ConfigError(
             f"{where}: evaluate_nll.train_minus_test goes from the training images that are scored in full to all, and "
             f"evaluate_nll.train_images is {'null: all are' if scored is None else scored}; make it {LEAST_SCORED} or "

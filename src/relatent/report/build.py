@@ -70,6 +70,11 @@ def _cell(
     metric = find_metric(documents[slot.source], slot, slot.source)
     if metric is None:  # a row that has no such column, e.g. one layer has no second
         return replace(cell, effort="", data="")
+    receipt = receipts[slot.source]
+    if slot.error is not None and len(metric.get("per_seed") or []) < 2:  # else the spread of the seeds is the error
+        source, name = slot.error
+        metric = {**metric, "stderr": documents[source][name]["value"]}
+        receipt = f"{receipt} {receipts[source]}"
     value, interval = measured(metric)
     if slot.unit == "share":  # of a mean, not of a count of images
         interval = None
@@ -88,7 +93,7 @@ def _cell(
         n_draws=len(metric["per_draw"]) if metric.get("per_draw") else None,
         preset=f"{preset}, adopted" if slot.source in settings.adopted else preset,
         verdict=verdict,
-        receipt=receipts[slot.source],
+        receipt=receipt,
     )
 
 

@@ -26,6 +26,7 @@ from relatent.report.slots_dcgan import (
 from relatent.report.slots_iwae import (
     AGREEMENT,
     BOUND_KS,
+    ERROR_RATIO,
     annealing_slots,
     density_slots,
     diagnostics_slots,
@@ -48,6 +49,13 @@ def table_spec(name: str) -> TableSpec:
 
 def table_sources(name: str, cells: Sequence[str]) -> list[str]:
     """Which of a study's cells, `<phase>/<cell>`, the table reads, in the study's order."""
+    errors = {slot.error[0] for slot in table_spec(name).slots(cells) if slot.error}
+    wanted = errors.union(shown_sources(name, cells))
+    return [cell for cell in cells if cell in wanted]
+
+
+def shown_sources(name: str, cells: Sequence[str]) -> list[str]:
+    """Those of `table_sources` whose own numbers are shown; the others measured an error of theirs."""
     wanted = {slot.source for slot in table_spec(name).slots(cells)}
     return [cell for cell in cells if cell in wanted]
 
@@ -80,9 +88,15 @@ def _heavy_tails(documents: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     low, high = (number(share, "share", 0) for share in (min(shares), max(shares)))
     share = high if low == high else f"{low.removesuffix(' %')} to {high}"
+    measured = any("monte_carlo_ratio" in document for document in documents.values())
     return (
         f"The importance weights of {share} of the images have a Pareto shape above 0.7: where that is most of them, "
-        "L_k is a loose bound and its Monte Carlo interval too narrow.",
+        "L_k is a loose bound and the error that its weights claim too small. "
+        + (
+            "The intervals are of the error that scoring images twice has shown."
+            if measured
+            else "The Monte Carlo interval is too narrow there."
+        ),
     )
 
 
@@ -200,8 +214,9 @@ TABLES: dict[str, TableSpec] = {
         title="How far the bounds can be trusted",
         caption="What Burda et al. 2016 say of their models in running text (the paper's numbers are the largest gap "
         "between the likelihoods of all training and all test images, and the bound it gives for the change), and "
-        "diagnostics of L_k: the jackknife's estimate of its bias, the effective number of samples, and the share of "
-        "images whose weights have a Pareto shape above 0.7",
+        "diagnostics of L_k: the jackknife's estimate of its bias, its Monte Carlo error as scoring images twice shows "
+        "it over the one that the weights claim, the effective number of samples, and the share of images whose "
+        "weights have a Pareto shape above 0.7",
         stub="cell",
         slots=diagnostics_slots,
         printed=(
@@ -214,6 +229,7 @@ TABLES: dict[str, TableSpec] = {
                 interval=False,
             ),
             PrintedColumn("bias of L_k, jackknife (nats)", ("bias of L_k, jackknife",)),
+            PrintedColumn("Monte Carlo error, measured over claimed", (ERROR_RATIO,)),
             PrintedColumn("effective samples", ("effective samples",)),
             PrintedColumn("Pareto k above 0.7", ("Pareto k above 0.7",)),
         ),

@@ -60,7 +60,7 @@ def unbacked_cells(path: Path, spec: TableSpec, cells: Sequence[TableCell]) -> l
                 problems.append(f"{where}: {cell.ours} has no receipt with metrics beside it")
             elif cell.column not in (ORDERING, AGREEMENT):
                 slot = slots.get((cell.row, cell.column))
-                metric = find_metric(documents[cell.receipt] or {}, slot, where) if slot else None
+                metric = find_metric(documents[cell.receipt.split()[0]] or {}, slot, where) if slot else None
                 if metric is None or metric["value"] != cell.ours:
                     problems.append(f"{where}: {cell.ours} is not what the metrics of {cell.receipt} say")
         if cell.paper is not None and cell.column != ORDERING:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from relatent.report.spec import Slot, Unit
+from relatent.report.statistics import Better
 
 KS = (1, 5, 50)
 
@@ -13,6 +14,12 @@ LAYERS = (1, 2)
 def density_cell(objective: str, layers: int, k: int) -> str:
     """Name of a density cell; k = 1 is one cell, shown under VAE and IWAE."""
     return f"{'vae' if k == 1 else objective}-L{layers}-k{k}"
+
+
+def _measured_error(source: str, sources: Sequence[str]) -> tuple[str, str] | None:
+    """Where the Monte Carlo error of a cell's NLL was measured, if it was."""
+    repeated = f"{source}/repeated"
+    return (repeated, "nll_monte_carlo_nats") if repeated in sources else None
 
 
 def density_slots(reference: str, datasets: Sequence[str], same_data: Sequence[str]) -> Callable[..., list[Slot]]:
@@ -34,9 +41,8 @@ def density_slots(reference: str, datasets: Sequence[str], same_data: Sequence[s
                     source = f"evaluate_nll/{dataset}/{density_cell(objective.lower(), layers, k)}"
                     row, same = f"L{layers} k={k}", dataset in same_data
                     column = f"{objective} NLL"
-                    found.append(
-                        Slot(row, column, source, "nll_nats", "nats", "lower", 0.5, (reference, row, column), same)
-                    )
+                    at, error = (reference, row, column), _measured_error(source, sources)
+                    found.append(Slot(row, column, source, "nll_nats", "nats", "lower", 0.5, at, same, error=error))
                     for layer in range(1, layers + 1):
                         column, metric = f"{objective} active z{layer}", f"active_units_z{layer}"
                         margin = 2.0 if layer == 1 else 1.0
@@ -63,7 +69,10 @@ def switch_slots(sources: Sequence[str]) -> list[Slot]:
         ):
             at = ("iwae_table2", row, column)
             source = f"evaluate_nll/mnist/{cell}"
-            found.append(Slot(row, column, source, metric, unit, better, margin, at, True))  # type: ignore[arg-type]
+            error = _measured_error(source, sources) if metric == "nll_nats" else None
+            found.append(
+                Slot(row, column, source, metric, unit, better, margin, at, True, error=error)  # type: ignore[arg-type]
+            )
     return found
 
 
@@ -84,7 +93,10 @@ def exact_slots(sources: Sequence[str]) -> list[Slot]:
     return found
 
 
-GAP, GAP_COLUMN = "test_minus_train_nats", "train minus test"
+GAP, GAP_COLUMN, ERROR_RATIO = "test_minus_train_nats", "train minus test", "Monte Carlo error, measured over claimed"
+
+# Columns of the diagnostics whose numbers come, or come better, from a job beside the evaluation.
+MEASURED_BY_ITSELF = {GAP_COLUMN: "train_minus_test", ERROR_RATIO: "repeated"}
 
 
 def diagnostics_slots(sources: Sequence[str]) -> list[Slot]:
@@ -104,14 +116,17 @@ def diagnostics_slots(sources: Sequence[str]) -> list[Slot]:
             ("active z1, released code's way", "active_units_z1_code", "units", None),
             ("active z2, released code's way", "active_units_z2_code", "units", None),
             ("bias of L_k, jackknife", "bias_jackknife_nats", "nats", None),
+            (ERROR_RATIO, "monte_carlo_ratio", "ratio", None),
             ("effective samples", "ess", "count", None),
             ("Pareto k above 0.7", "pareto_k_above_0.7", "fraction", None),
         )
         for column, metric, unit, at in columns:
             row, same = f"{dataset} {cell}", dataset in ("mnist", "omniglot")
-            of_all = f"{source}/train_minus_test"
-            where = of_all if column == GAP_COLUMN and of_all in sources else source
-            found.append(Slot(row, column, where, metric, unit, "at most" if at else "lower", 0.0, at, same))
+            by_itself = f"{source}/{MEASURED_BY_ITSELF.get(column, '')}"
+            where = by_itself if by_itself in sources else source
+            error = _measured_error(source, sources) if metric == "nll_nats" else None
+            better: Better = "at most" if at else "lower"
+            found.append(Slot(row, column, where, metric, unit, better, 0.0, at, same, error=error))
     return found
 
 

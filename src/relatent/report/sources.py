@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from relatent.config.report import PageSettings
-from relatent.report.catalogue import table_sources
+from relatent.report.catalogue import shown_sources, table_sources, table_spec
 from relatent.report.figure_catalogue import figure_spec
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ def cells_of(study: "Study") -> list[str]:
         *(f"dedup/{dataset}" for dataset in study.dedup.cells()),
         *(f"evaluate_nll/{cell}" for cell in [*study.density.cells(), *study.density.adopted]),
         *(f"evaluate_nll/exact/{model}" for model in study.exact.cells()),
-        *(f"evaluate_nll/{cell}/annealing" for cell in study.evaluate_nll.annealing.run),
-        *(f"evaluate_nll/{cell}/train_minus_test" for cell in study.train_minus_test_cells()),
+        *(f"evaluate_nll/{cell}/{measure}" for measure, cells in study.measured_cells().items() for cell in cells),
         *(f"sample/{cell}" for cell in study.sample.cells()),
         *(f"sample/{cell}/nearest_neighbour" for cell in study.sample.nearest_neighbour),
         *(f"sample/{cell}/{name}" for name, cells in study.visual.cells().items() for cell in cells),
@@ -34,6 +33,11 @@ def cells_of(study: "Study") -> list[str]:
 def sources_of_table(study: "Study", table: str) -> list[str]:
     """The study's cells that a table reads."""
     return table_sources(table, cells_of(study))
+
+
+def compared_sources(study: "Study", table: str) -> list[str]:
+    """The cells whose per-image values a table's orderings compare; none if the paper argues none there."""
+    return shown_sources(table, cells_of(study)) if table_spec(table).orderings else []
 
 
 def trained_cells_of(study: "Study") -> list[str]:

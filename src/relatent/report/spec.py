@@ -21,6 +21,7 @@ class Slot:
         margin: how far from the paper's value still counts as the same, in the unit.
         same_data: whether the paper's number was measured on this dataset with this protocol.
         any_effort: the number does not depend on how long anything was trained.
+        error: (source, metric) of its standard error, where that was measured by itself.
     """
 
     row: str
@@ -33,6 +34,7 @@ class Slot:
     reference: tuple[str, str, str] | None = None
     same_data: bool = False
     any_effort: bool = False
+    error: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)

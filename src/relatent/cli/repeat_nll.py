@@ -1,0 +1,60 @@
+"""Score some test images of a density cell again with other noise: the Monte Carlo error of its L_k, measured."""
+
+import sys
+from collections.abc import Sequence
+
+from relatent.cli.density_files import read_models
+from relatent.cli.image_files import read_images
+from relatent.cli.job import JobParser, run
+from relatent.config.repeated import RepeatedCell
+from relatent.errors import DataIntegrityError
+from relatent.ledger.files import atomic_path, write_json
+from relatent.progress import Progress
+
+
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Read, score, compare, write."""
+    parser = JobParser("repeat_nll", "relatent.cli.repeat_nll", RepeatedCell, __doc__)
+    parser.input("model", "safetensors, tensors named seed<seed>.<parameter>")
+    parser.input("test_images", "uint8 (n, channel, height, width)")
+    parser.input("evaluation", "npz of (seed, image) arrays, made by evaluate_nll")
+    parser.output("metrics")
+    parser.output("per_image", "npz: places of the images, (image,), and both scores of each, (seed, image)")
+    job = parser.parse(argv)
+    settings = job.settings
+
+    import numpy as np
+
+    from relatent.data.binarisation import test_binarisation
+    from relatent.evaluation.repeated import repeated_images, repetition_metrics, score_again
+    from relatent.training.runtime import configure_torch
+
+    determinism = configure_torch(1)  # images run side by side, each on one thread
+    work = job.work("relatent.evaluation.repeated", threads=1)
+    with work.lock():
+        if not work.restore(job.outputs):
+            models = read_models(job.inputs["model"], settings.seeds)
+            with np.load(job.inputs["evaluation"], allow_pickle=False) as saved:
+                rows = [list(saved["seed"]).index(seed) for seed in settings.seeds]
+                first, claimed = saved["log_px_hat"][rows], saved["log_px_hat_stderr"][rows]
+            if first.shape[1] < settings.images:
+                raise DataIntegrityError(
+                    f"{job.inputs['evaluation']}: {first.shape[1]} images were evaluated, {settings.images} are to be "
+                    "scored again; lower evaluate_nll.repeated.images or raise evaluate_nll.test_images"
+                )
+            images = repeated_images(first.shape[1], settings.images, settings.seed)
+            x = test_binarisation(read_images(job.inputs["test_images"])[: first.shape[1]])[images]
+            with Progress(f"repeat {job.cell}, k={settings.k}", len(images), "images") as progress:
+                again = score_again(
+                    models, x.reshape(len(x), -1), settings.k, settings.seed, settings.threads, progress.advance
+                )
+            write_json(job.outputs["metrics"], repetition_metrics(first, again, claimed, images, settings.k))
+            with atomic_path(job.outputs["per_image"]) as path:
+                np.savez(path, image=images, first=first[:, images], again=again)
+            work.keep(job.outputs)
+    job.finish(seeds=settings.seeds, threads=1, determinism=determinism)
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(run(main))

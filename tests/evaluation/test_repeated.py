@@ -1,0 +1,55 @@
+"""The Monte Carlo error of L_k from scoring images twice."""
+
+import numpy as np
+import pytest
+import torch
+from density_models import images_for, model_with
+
+from relatent.evaluation.importance import LogWeights
+from relatent.evaluation.nll import Scored, evaluate
+from relatent.evaluation.repeated import repeated_images, repetition_metrics, score_again
+
+
+def scores_of(spread, images=4000, k=64, seed=0):
+    """L_k of log-normal weights, which the delta method knows well for a small spread and badly for a large one."""
+    draws = np.random.default_rng(seed).normal(-90, spread, (k, images))
+    found = LogWeights(images, k).add(draws)
+    return found.bound[None], found.stderr[None]
+
+
+@pytest.mark.parametrize(("spread", "low", "high"), [(0.3, 0.95, 1.05), (2.5, 1.3, 3.0)])
+def test_the_ratio_is_one_for_light_tails_and_above_for_heavy_ones(spread, low, high):
+    """And the error is that of the mean over all images, as many repetitions show it."""
+    repeated = [scores_of(spread, seed=seed) for seed in range(40)]
+    first, claimed = repeated[0]
+    images = np.arange(1000)
+    metrics = repetition_metrics(first, repeated[1][0][:, images], claimed, images, 64)
+    assert low < metrics["monte_carlo_ratio"]["value"] < high
+    truth = np.std([bound.mean() for bound, _ in repeated], ddof=1)
+    assert metrics["nll_monte_carlo_nats"]["value"] == pytest.approx(truth, rel=0.35)
+    shift = metrics["repetition_shift_nats"]
+    assert abs(shift["value"]) < 4 * shift["stderr"]
+
+
+def test_the_error_of_the_ratio_is_that_of_other_images():
+    first, claimed = scores_of(1.5)
+    again, _ = scores_of(1.5, seed=1)
+    ratios, said = [], []
+    for start in range(0, 4000, 200):
+        images = np.arange(start, start + 200)
+        ratio = repetition_metrics(first, again[:, images], claimed, images, 64)["monte_carlo_ratio"]
+        ratios.append(ratio["value"])
+        said.append(ratio["stderr"])
+    assert np.std(ratios, ddof=1) == pytest.approx(np.mean(said), rel=0.5)
+
+
+def test_images_are_drawn_and_scored_with_noise_of_their_own():
+    model = model_with(dtype=torch.float32)
+    x = images_for(model, count=12)
+    again = score_again({0: model}, x, 50, seed=123)
+    first = evaluate([Scored(model, model.latents)], x, 50, 123, "test posterior noise")["bound"]
+    assert again.shape == first.shape == (1, 12)
+    assert (again != first).all()
+    assert abs(again - first).mean() < 2
+    images = repeated_images(10_000, 200, 123)
+    assert len(set(images)) == 200 and list(images) == sorted(images) and 8_000 < images[-1] < 10_000
