@@ -84,6 +84,16 @@ MISTAKES = {
         "evaluate_nll.train_minus_test.run",
         "digits/vae-L1-k9",
     ),
+    "annealing of more images than are evaluated": (
+        lambda v: v["evaluate_nll"].update(test_images=20, annealing={"run": ["digits/vae-L1-k1"]}),
+        "evaluate_nll.annealing.images is 100",
+        "evaluate_nll.test_images 20",
+    ),
+    "an error that one sample does not claim": (
+        lambda v: v["evaluate_nll"].update(k=1, repeated={"run": "all"}),
+        "evaluate_nll.repeated",
+        "evaluate_nll.k: 1",
+    ),
     "the gap of no images": (
         lambda v: v["evaluate_nll"].update(train_images=2, train_minus_test={"run": "all"}),
         "evaluate_nll.train_minus_test",

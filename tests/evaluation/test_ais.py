@@ -158,8 +158,8 @@ def test_an_interrupted_annealing_ends_in_the_same_bits():
     x = images_for(model, count=2 * IMAGES_AT_ONCE)
     effort = AnnealingEffort(len(x), len(x), 8, 4, 2, "q", "sigmoid", 50, 0)
     bounds = evaluate([Scored(model, model.latents)], x, 50, 0, "test posterior noise")["bound"][0]
-    images = np.arange(len(x))
-    unbroken, per_image = annealed_metrics(model, x, images, bounds, effort)
+    grey = 255 * x
+    unbroken, per_image = annealed_metrics(model, grey, bounds, effort)
     assert unbroken["simulated_ais_lower_nats"]["value"] < unbroken["simulated_ais_upper_nats"]["value"]
     kept = {}
 
@@ -169,10 +169,10 @@ def test_an_interrupted_annealing_ends_in_the_same_bits():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        annealed_metrics(model, x, images, bounds, effort, keep=stop_later)
+        annealed_metrics(model, grey, bounds, effort, keep=stop_later)
     assert [len(results["lower"]) for results in kept.values()] == [2 * IMAGES_AT_ONCE, IMAGES_AT_ONCE]
     done_later = []
-    resumed, per_image_resumed = annealed_metrics(model, x, images, bounds, effort, kept, advance=done_later.append)
+    resumed, per_image_resumed = annealed_metrics(model, grey, bounds, effort, kept, advance=done_later.append)
     assert done_later == [IMAGES_AT_ONCE]
     assert resumed == unbroken
     for name, values in per_image.items():

@@ -28,8 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 
     import numpy as np
 
-    from relatent.data.binarisation import test_binarisation
-    from relatent.evaluation.annealed import AnnealingEffort, annealed_metrics, drawn_images
+    from relatent.evaluation.annealed import AnnealingEffort, annealed_metrics
     from relatent.training.freed_memory import keep_freed_memory
     from relatent.training.runtime import configure_torch
 
@@ -47,16 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int | None:
                     f"{job.inputs['evaluation']}: {len(bounds)} images were evaluated, {settings.images} are to be "
                     "annealed; lower evaluate_nll.annealing.images or raise evaluate_nll.test_images"
                 )
-            images = drawn_images(len(bounds), settings.images, settings.seed)
-            x = test_binarisation(read_images(job.inputs["test_images"])[: len(bounds)])[images]
+            grey = read_images(job.inputs["test_images"])[: len(bounds)]
             effort = AnnealingEffort(**settings.model_dump(exclude={"model_seed", "threads"}))
             done = read_parts(work.checkpoint("parts.npz"))
             finished = sum(len(results["lower"]) for results in done.values())
             total = settings.images + settings.simulated
             with Progress(f"anneal {job.cell}", total, "images", finished) as progress:
                 keep = part_keeper(work.checkpoint("parts.npz"), done)
-                x = x.reshape(len(images), -1)
-                metrics, per_image = annealed_metrics(model, x, images, bounds, effort, done, keep, progress.advance)
+                metrics, per_image = annealed_metrics(model, grey, bounds, effort, done, keep, progress.advance)
             write_json(job.outputs["metrics"], metrics)
             with atomic_path(job.outputs["per_image"]) as path:
                 np.savez(path, **per_image)  # type: ignore[arg-type]

@@ -25,8 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 
     import numpy as np
 
-    from relatent.data.binarisation import test_binarisation
-    from relatent.evaluation.repeated import repeated_images, repetition_metrics, score_again
+    from relatent.evaluation.repeated import repetition_metrics, score_again
     from relatent.training.runtime import configure_torch
 
     determinism = configure_torch(1)  # images run side by side, each on one thread
@@ -42,12 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int | None:
                     f"{job.inputs['evaluation']}: {first.shape[1]} images were evaluated, {settings.images} are to be "
                     "scored again; lower evaluate_nll.repeated.images or raise evaluate_nll.test_images"
                 )
-            images = repeated_images(first.shape[1], settings.images, settings.seed)
-            x = test_binarisation(read_images(job.inputs["test_images"])[: first.shape[1]])[images]
-            with Progress(f"repeat {job.cell}, k={settings.k}", len(images), "images") as progress:
-                again = score_again(
-                    models, x.reshape(len(x), -1), settings.k, settings.seed, settings.threads, progress.advance
-                )
+            grey = read_images(job.inputs["test_images"])[: first.shape[1]]
+            how = settings.model_dump(include={"k", "seed", "precision", "threads"})
+            with Progress(f"repeat {job.cell}, k={settings.k}", settings.images, "images") as progress:
+                images, again = score_again(models, grey, settings.images, **how, advance=progress.advance)
             write_json(job.outputs["metrics"], repetition_metrics(first, again, claimed, images, settings.k))
             with atomic_path(job.outputs["per_image"]) as path:
                 np.savez(path, image=images, first=first[:, images], again=again)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from relatent.cli.density_files import read_models
 from relatent.cli.image_files import read_images
 from relatent.cli.job import JobParser, run
-from relatent.config.evaluation import TrainMinusTestCell
+from relatent.config.evaluation import LEAST_SCORED, TrainMinusTestCell
 from relatent.errors import DataIntegrityError
 from relatent.ledger.files import write_json
 from relatent.progress import Progress
@@ -41,10 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int | None:
             grey = np.asarray(read_images(job.inputs["train_images"]))
             with np.load(job.inputs["evaluation"], allow_pickle=False) as saved:
                 rows = [list(saved["seed"]).index(seed) for seed in settings.seeds]
-                if "train_log_px_hat" not in saved.files or saved["train_log_px_hat"].shape[1] > len(grey):
+                scored = saved["train_log_px_hat"].shape[1] if "train_log_px_hat" in saved.files else 0
+                if not LEAST_SCORED <= scored <= len(grey):
                     raise DataIntegrityError(
-                        f"{job.inputs['evaluation']}: it holds no L_k of these training images; evaluate the cell with "
-                        "evaluate_nll.train_images of 3 or more"
+                        f"{job.inputs['evaluation']}: it holds L_k of {scored} training images of {len(grey)}; "
+                        f"evaluate the cell with evaluate_nll.train_images of {LEAST_SCORED} or more"
                     )
                 test, train = saved["log_px_hat"][rows], saved["train_log_px_hat"][rows]
                 test_error = monte_carlo_error(saved["log_px_hat_stderr"][rows])

@@ -7,6 +7,10 @@ from pydantic import Field, field_validator
 
 from relatent.config.base import Settings
 
+Precision = Literal["float32", "bfloat16"]
+
+LEAST_SCORED = 3  # images of a regression: the scatter about a line needs a third point
+
 
 def _unique(seeds: list[int]) -> list[int]:
     twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
@@ -31,7 +35,7 @@ class EvaluationValues(Settings):
         default=None, ge=2, description="training images that the variance of an active unit is taken over; null: all"
     )
     activity_samples: int = Field(default=50, ge=2, description="draws of z1 per image for the active units of layer 2")
-    precision: Literal["float32", "bfloat16"] = Field(
+    precision: Precision = Field(
         default="float32", description="of the products; bfloat16 is faster, and named beside every number"
     )
     threads: int = Field(default=1, ge=1, le=256, description="images worked on side by side; no trace in the numbers")
@@ -51,7 +55,7 @@ class EvaluationCell(EvaluationValues):
 class AnnealingValues(Settings):
     """How the gap of L_k is measured by annealed importance sampling."""
 
-    images: int = Field(default=100, ge=3, description="so many test images, drawn")
+    images: int = Field(default=100, ge=LEAST_SCORED, description="so many test images, drawn")
     simulated: int = Field(
         default=100, ge=0, description="images drawn from the model, bounded from above too; 0: none"
     )

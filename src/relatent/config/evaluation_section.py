@@ -59,4 +59,5 @@ class EvaluationSection(EvaluationValues):
 
     def repeated_of(self, seeds: Sequence[int]) -> RepeatedCell:
         """The settings of the repetition of a cell trained with `seeds`."""
-        return RepeatedCell(seeds=list(seeds), k=self.k, **self.repeated.model_dump(exclude={"run"}))
+        own = self.repeated.model_dump(exclude={"run"})
+        return RepeatedCell(seeds=list(seeds), k=self.k, precision=self.precision, **own)

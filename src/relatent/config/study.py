@@ -11,6 +11,7 @@ from relatent.config.data import DataSection
 from relatent.config.dedup import DedupSection
 from relatent.config.density import DensitySection
 from relatent.config.effort import less_than_the_papers
+from relatent.config.evaluation import LEAST_SCORED
 from relatent.config.evaluation_section import Cells, EvaluationSection
 from relatent.config.exact import ExactSection
 from relatent.config.gan import GanSection
@@ -19,8 +20,6 @@ from relatent.config.sample import SampleSection
 from relatent.config.visual import VisualSection
 from relatent.config.yaml_files import read_yaml
 from relatent.errors import ConfigError
-
-LEAST_SCORED = 3  # the scatter about a line needs a third point
 
 
 class Study(Settings):
@@ -84,7 +83,19 @@ def study_from(values: Mapping[str, Any], where: str, known_datasets: Collection
                 f"{where}: evaluate_nll.{measure}.run: {', '.join(strangers)}: neither in density.run nor in "
                 "density.adopted; list it there first"
             )
-    scored = study.evaluate_nll.train_images
+    section = study.evaluate_nll
+    for measure, images in (("annealing", section.annealing.images), ("repeated", section.repeated.images)):
+        if measured[measure] and section.test_images is not None and section.test_images < images:
+            raise ConfigError(
+                f"{where}: evaluate_nll.{measure}.images is {images} and evaluate_nll.test_images "
+                f"{section.test_images}; the former are drawn from the latter, so lower or raise one"
+            )
+    if measured["repeated"] and section.k == 1:
+        raise ConfigError(
+            f"{where}: evaluate_nll.repeated measures the error that the weights claim, and one weight "
+            "(evaluate_nll.k: 1) claims none; raise k, or leave repeated out"
+        )
+    scored = section.train_images
     if measured["train_minus_test"] and (scored is None or scored < LEAST_SCORED):
         raise ConfigError(
             f"{where}: evaluate_nll.train_minus_test goes from the training images that are scored in full to all, and "

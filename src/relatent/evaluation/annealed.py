@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from relatent.data.binarisation import test_binarisation
 from relatent.data.streams import stream
 from relatent.evaluation import nll
 from relatent.evaluation.ais import Annealer, DensityTarget, Schedule, Start, inverse_temperatures, simulate
-from relatent.evaluation.two_phase import regression_estimate
+from relatent.evaluation.two_phase import drawn_images, regression_estimate
 from relatent.models.density import DensityModel
 
 Arrays = dict[str, NDArray[Any]]
@@ -25,7 +26,7 @@ class AnnealingEffort:
     """How much is computed.
 
     Args:
-        images: so many test images, see `drawn_images`.
+        images: so many test images, drawn.
         simulated: images drawn from the model, on which log p(x) is bounded from above too; 0 for none.
         temperatures: steps from the start to the posterior.
         chains: per image; pilot_chains tune the step sizes.
@@ -46,15 +47,9 @@ class AnnealingEffort:
     seed: int
 
 
-def drawn_images(of: int, count: int, seed: int) -> NDArray[np.int64]:
-    """Which test images are annealed: `count` of `of`, ascending; drawn, because MNIST's first ones are easier."""
-    return np.sort(stream(seed, "annealed images").permutation(of)[:count])
-
-
 def annealed_metrics(
     model: DensityModel,
-    x: NDArray[np.uint8],
-    images: NDArray[np.int64],
+    grey: NDArray[np.uint8],
     bounds: NDArray[np.float64],
     effort: AnnealingEffort,
     done: Mapping[str, Arrays] | None = None,
@@ -65,18 +60,19 @@ def annealed_metrics(
 
     Args:
         model: one seed's model.
-        x: (annealed, pixels) in {0, 1}: the test images that are annealed.
-        images: (annealed,) their places in the test set.
-        bounds: (test images,) L_k of the whole test set under the same model, from which the result is taken to all.
+        grey: (test images, ...) uint8 grey levels; `effort.images` of them are drawn and annealed.
+        bounds: (test images,) L_k of the same images under the same model, by which the result is taken to all.
         effort: how much.
         done, keep: parts of an interrupted run, and where to hand them.
         advance: called with the number of images just done.
     """
     done = done or {}
+    images = drawn_images(len(bounds), effort.images, effort.seed, "annealed images")
+    x = test_binarisation(grey)[images].reshape(len(images), -1)
     test = _anneal(model, x, effort, "test", done.get("test"), keep, advance)
     lower, accepted = test["lower"], test["accepted"]
     estimate = regression_estimate(lower[None], bounds[None, images], bounds[None])
-    known = {"stderr": estimate.stderr, "interval": "scored images", "unit": "nats", "n_images": len(bounds)}
+    known = {"stderr": estimate.stderr, "interval": "regression", "unit": "nats", "n_images": len(bounds)}
     sizes = {"n_scored": len(images), **_sizes(effort)}
     metrics: dict[str, dict[str, Any]] = {
         "ais_nll_nats": {"value": -float(estimate.mean[0]), "accepted": float(accepted.mean()), **known, **sizes},

@@ -152,7 +152,8 @@ def _per_image(results: nll.Results, prefix: str) -> Arrays:
     return {prefix + names.get(name, name): values for name, values in results.items()}
 
 
-def _over_seeds(values: NDArray[np.float64], unit: str) -> dict[str, Any]:
+def over_seeds(values: NDArray[np.float64], unit: str) -> dict[str, Any]:
+    """A metric of one value per seed, (seeds,)."""
     return {"value": float(values.mean()), "per_seed": [float(value) for value in values], "unit": unit}
 
 
@@ -165,9 +166,9 @@ def _nll(results: nll.Results, k: int) -> dict[str, Any]:
     bound = results["bound"]
     images = bound.shape[1]
     return {
-        **_over_seeds(-bound.mean(axis=1), "nats"),
+        **over_seeds(-bound.mean(axis=1), "nats"),
         "stderr": _finite(monte_carlo_error(results["stderr"])),
-        "test_sampling_stderr": _image_sampling(bound),
+        "test_sampling_stderr": image_sampling_error(bound),
         "k": k,
         "n_images": images,
     }
@@ -175,9 +176,9 @@ def _nll(results: nll.Results, k: int) -> dict[str, Any]:
 
 def _gap(test: nll.Results, train: nll.Results, k: int) -> dict[str, Any]:
     """What is learnt by heart; the images of the two means are others, so their choice is its error."""
-    of_test, of_train = _image_sampling(test["bound"]), _image_sampling(train["bound"])
+    of_test, of_train = image_sampling_error(test["bound"]), image_sampling_error(train["bound"])
     return {
-        **_over_seeds(train["bound"].mean(axis=1) - test["bound"].mean(axis=1), "nats"),
+        **over_seeds(train["bound"].mean(axis=1) - test["bound"].mean(axis=1), "nats"),
         "stderr": None if of_test is None or of_train is None else math.hypot(of_test, of_train),
         "interval": "test sampling",
         "k": k,
@@ -186,7 +187,7 @@ def _gap(test: nll.Results, train: nll.Results, k: int) -> dict[str, Any]:
     }
 
 
-def _image_sampling(values: NDArray[np.float64]) -> float | None:
+def image_sampling_error(values: NDArray[np.float64]) -> float | None:
     """Standard error of a mean over images, (seed, image), by their choice; None for one image."""
     images = values.shape[1]
     return _finite(float(values.mean(axis=0).std(ddof=1) / np.sqrt(images)) if images > 1 else None)
@@ -195,16 +196,16 @@ def _image_sampling(values: NDArray[np.float64]) -> float | None:
 def _bound_metrics(test: nll.Results, k: int) -> dict[str, dict[str, Any]]:
     metrics = {"nll_nats": _nll(test, k)}
     sizes = {"k": k, "n_images": test["bound"].shape[1]}
-    metrics["elbo_nats"] = {**_over_seeds(test["elbo"].mean(axis=1), "nats"), **sizes}
-    metrics["ess"] = {**_over_seeds(test["effective_samples"].mean(axis=1), "count"), **sizes}
+    metrics["elbo_nats"] = {**over_seeds(test["elbo"].mean(axis=1), "nats"), **sizes}
+    metrics["ess"] = {**over_seeds(test["effective_samples"].mean(axis=1), "count"), **sizes}
     if k > 1:
         for name in ("bias_first_order", "bias_jackknife"):
-            metrics[f"{name}_nats"] = {**_over_seeds(test[name].mean(axis=1), "nats"), **sizes}
+            metrics[f"{name}_nats"] = {**over_seeds(test[name].mean(axis=1), "nats"), **sizes}
     shapes = test["pareto_k"]
     if not np.isnan(shapes).any():
-        metrics["pareto_k"] = {**_over_seeds(np.median(shapes, axis=1), "1"), **sizes}
+        metrics["pareto_k"] = {**over_seeds(np.median(shapes, axis=1), "1"), **sizes}
         untrusted = (shapes > PARETO_UNTRUSTED).mean(axis=1)
-        metrics["pareto_k_above_0.7"] = {**_over_seeds(untrusted, "fraction"), **sizes}
+        metrics["pareto_k_above_0.7"] = {**over_seeds(untrusted, "fraction"), **sizes}
     return metrics
 
 
@@ -214,7 +215,7 @@ def _activity_metrics(activities: Sequence[Activity], images: int) -> dict[str, 
         for suffix, field in (("", "variance"), ("_code", "variance_code")):
             counts = np.array([active_count(getattr(found, field)[layer]) for found in activities], dtype=np.float64)
             metrics[f"active_units_z{layer + 1}{suffix}"] = {
-                **_over_seeds(counts, "count"),
+                **over_seeds(counts, "count"),
                 "of": len(activities[0].variance[layer]),
                 "threshold": THRESHOLD,
                 "n_images": min(images, 500) if suffix else images,
@@ -230,8 +231,8 @@ def _removal_metrics(
     return {
         "nll_without_inactive_nats": _nll(removed, k),
         "nll_change_without_inactive_nats": {
-            **_over_seeds(change.mean(axis=1), "nats"),
-            "stderr": _image_sampling(change),
+            **over_seeds(change.mean(axis=1), "nats"),
+            "stderr": image_sampling_error(change),
             "interval": "test sampling",
             "removed_units": [sum(latents) - sum(map(len, units)) for units in kept],
             "k": k,

@@ -11,35 +11,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from relatent.data.streams import stream
+from relatent.data.binarisation import test_binarisation
 from relatent.evaluation import nll
+from relatent.evaluation.density import image_sampling_error, monte_carlo_error
+from relatent.evaluation.fast_weights import Precision
+from relatent.evaluation.two_phase import drawn_images
 from relatent.models.density import DensityModel
 
 Array = NDArray[np.float64]
 
 
-def repeated_images(of: int, count: int, seed: int) -> NDArray[np.int64]:
-    """Which test images are scored again: `count` of `of`, drawn, ascending."""
-    return np.sort(stream(seed, "repeated images").permutation(of)[:count])
-
-
 def score_again(
     models: Mapping[int, DensityModel],
-    x: NDArray[np.uint8],
+    grey: NDArray[np.uint8],
+    count: int,
     k: int,
     seed: int,
+    precision: Precision = "float32",
     threads: int = 1,
     advance: Callable[[int], None] = lambda _: None,
-) -> Array:
-    """L_k of images with noise that no other evaluation has, (seeds, images).
+) -> tuple[NDArray[np.int64], Array]:
+    """Draw test images and take their L_k with noise that no other evaluation has.
 
     Args:
         models: by seed, on the same noise.
-        x: (images, pixels) in {0, 1}.
-        k, seed, threads, advance: as for `nll.evaluate`.
+        grey: (test images, ...) uint8 grey levels.
+        count: images drawn.
+        k, seed, precision, threads, advance: as for `nll.evaluate`.
+
+    Returns:
+        Their places in the test set, (count,), and their bounds, (seeds, count).
     """
+    images = drawn_images(len(grey), count, seed, "repeated images")
+    x = test_binarisation(grey)[images].reshape(count, -1)
     scored = [nll.Scored(model, model.latents, None, f"seed {number}") for number, model in models.items()]
-    return nll.evaluate(scored, x, k, seed, "repeated posterior noise", threads, advance=advance)["bound"]
+    found = nll.evaluate(scored, x, k, seed, "repeated posterior noise", threads, precision, advance=advance)
+    return images, found["bound"]
 
 
 def repetition_metrics(first: Array, again: Array, claimed: Array, images: NDArray[np.int64], k: int) -> dict[str, Any]:
@@ -56,33 +63,31 @@ def repetition_metrics(first: Array, again: Array, claimed: Array, images: NDArr
         k: samples of the bound.
 
     Returns:
-        `nll_monte_carlo_nats`: standard error of the mean over seeds and all images. Seeds share noise, so theirs does
-        not average out. `monte_carlo_ratio`: measured over claimed, with its own standard error.
+        `nll_monte_carlo_nats`: standard error of the mean over seeds and all images; seeds share noise, so they are
+        averaged first. `monte_carlo_ratio`: measured over claimed error of one seed's score.
         `repetition_shift_nats`: mean of the second scores less the first, which must be 0 within its error.
     """
-    differences = (again - first[:, images]).mean(axis=0)
-    own = claimed.mean(axis=0)
-    squares = differences**2 / 2
-    ratio = math.sqrt(squares.mean() / (own[images] ** 2).mean())
-    spread = float(squares.std(ddof=1) / squares.mean() / math.sqrt(len(images)))
+    differences = again - first[:, images]
+    squares, own = differences**2 / 2, claimed[:, images] ** 2
+    shared = differences.mean(axis=0)
+    off = math.sqrt((shared**2 / 2).mean() / (claimed.mean(axis=0)[images] ** 2).mean())
+    ratio = math.sqrt(squares.mean() / own.mean())
+    # Of the ratio, linearised: what each image's square lies above or below the ratio's share of its claim.
+    spread = image_sampling_error(squares - ratio**2 * own)
     sizes = {"n_images": first.shape[1], "n_repeated": len(images), "k": k}
     return {
-        "nll_monte_carlo_nats": {
-            "value": ratio * math.sqrt((own**2).sum()) / len(own),
-            "unit": "nats",
-            **sizes,
-        },
+        "nll_monte_carlo_nats": {"value": off * monte_carlo_error(claimed), "unit": "nats", **sizes},
         "monte_carlo_ratio": {
             "value": ratio,
-            "stderr": ratio * spread / 2,
-            "interval": "scored images",
+            "stderr": None if spread is None else spread / own.mean() / (2 * ratio),
+            "interval": "images scored twice",
             "unit": "ratio",
             **sizes,
         },
         "repetition_shift_nats": {
             "value": float(differences.mean()),
-            "stderr": float(differences.std(ddof=1) / math.sqrt(len(images))),
-            "interval": "scored images",
+            "stderr": image_sampling_error(differences),
+            "interval": "images scored twice",
             "unit": "nats",
             **sizes,
         },

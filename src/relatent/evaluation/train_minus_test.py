@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from relatent.data.binarisation import static
-from relatent.evaluation.density import TRAIN_BINARISATION_SEED
+from relatent.evaluation.density import TRAIN_BINARISATION_SEED, image_sampling_error, over_seeds
 from relatent.evaluation.noise import ImageNoise
 from relatent.evaluation.two_phase import regression_estimate
 from relatent.models.density import DensityModel
@@ -60,7 +60,7 @@ def control_bounds(
 def gap_metrics(
     test: Array, test_error: float, train: Array, control: Array, k: int, control_k: int
 ) -> dict[str, dict[str, Any]]:
-    """Metrics of the gap between these two splits.
+    """Metrics of the gap between these two splits as they are; what other test images would change stands beside it.
 
     Args:
         test: (seeds, test images) L_k.
@@ -72,23 +72,18 @@ def gap_metrics(
     scored = train.shape[1]
     estimate = regression_estimate(train, control[:, :scored], control)
     gap = estimate.mean - test.mean(axis=1)
-    of_test = float(test.mean(axis=0).std(ddof=1) / np.sqrt(test.shape[1])) if test.shape[1] > 1 else None
-    shared = {"unit": "nats", "k": k, "interval": "scored images"}
+    shared = {"k": k, "interval": "regression"}
     sizes = {"n_train": control.shape[1], "n_scored": scored, "control_k": control_k}
     return {
-        "train_nll_nats": {**_over_seeds(-estimate.mean), "stderr": estimate.stderr, **shared, **sizes},
+        "train_nll_nats": {**over_seeds(-estimate.mean, "nats"), "stderr": estimate.stderr, **shared, **sizes},
         "test_minus_train_nats": {
-            **_over_seeds(gap),
+            **over_seeds(gap, "nats"),
             "stderr": float(np.hypot(estimate.stderr, test_error)),
-            "test_sampling_stderr": of_test,
+            "test_sampling_stderr": image_sampling_error(test),
             **shared,
             "n_images": test.shape[1],
             **sizes,
         },
-        "control_correlation": {**_over_seeds(estimate.correlation), "unit": "1", **sizes},
-        "control_slope": {**_over_seeds(estimate.slope), "unit": "1", **sizes},
+        "control_correlation": {**over_seeds(estimate.correlation, "1"), **sizes},
+        "control_slope": {**over_seeds(estimate.slope, "1"), **sizes},
     }
-
-
-def _over_seeds(values: Array) -> dict[str, Any]:
-    return {"value": float(values.mean()), "per_seed": [float(value) for value in values]}

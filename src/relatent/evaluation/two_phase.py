@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from relatent.data.streams import permutation
+
 Array = NDArray[np.float64]
 
 
@@ -30,6 +32,11 @@ class RegressionEstimate:
     stderr: float
     slope: Array
     correlation: Array
+
+
+def drawn_images(of: int, count: int, seed: int, purpose: str) -> NDArray[np.int64]:
+    """The images that are scored in full: `count` of `of`, ascending; drawn, because MNIST's first ones are easier."""
+    return np.sort(permutation(of, seed, purpose)[:count])
 
 
 def regression_estimate(target: Array, control: Array, control_of_all: Array) -> RegressionEstimate:

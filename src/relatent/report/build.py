@@ -11,7 +11,14 @@ from relatent.report.cells import TableCell, Verdict, cell_id
 from relatent.report.reference import PaperNumber
 from relatent.report.slots_iwae import AGREEMENT, GAP
 from relatent.report.spec import Slot
-from relatent.report.statistics import Interval, mean_interval, normal_interval, verdict_beside, wilson_interval
+from relatent.report.statistics import (
+    Interval,
+    mean_interval,
+    normal_interval,
+    verdict_beside,
+    wilson_interval,
+    with_shared_error,
+)
 
 Metrics = Mapping[str, Any]
 Reference = Mapping[str, Mapping[tuple[str, str], PaperNumber]]
@@ -71,7 +78,7 @@ def _cell(
     if metric is None:  # a row that has no such column, e.g. one layer has no second
         return replace(cell, effort="", data="")
     receipt = receipts[slot.source]
-    if slot.error is not None and len(metric.get("per_seed") or []) < 2:  # else the spread of the seeds is the error
+    if slot.error is not None and len(metric.get("per_seed") or []) < 2:  # several: their spread is printed
         source, name = slot.error
         metric = {**metric, "stderr": documents[source][name]["value"]}
         receipt = f"{receipt} {receipts[source]}"
@@ -152,7 +159,9 @@ def measured(metric: Metrics) -> tuple[float, Interval | None]:
     """Value and 95 % interval of a metric.
 
     The interval that the metric brings comes first; else the largest known source of chance decides: several seeds,
-    else several draws of labels, else a proportion's test sampling, else the standard error. A standard error is of
+    else several draws of labels, else a proportion's test sampling, else the standard error. Seeds regressed on the
+    same images share that error, which is added to their spread; the Monte Carlo error that they share is not, a tenth
+    of it as a rule. A standard error is of
     Monte Carlo if the metric does not say of what; where it does, that of a proportion is taken too.
     """
     value = metric["value"]
@@ -161,7 +170,10 @@ def measured(metric: Metrics) -> tuple[float, Interval | None]:
     for key, over in (("per_seed", "seeds"), ("per_draw", "draws")):
         values = metric.get(key) or []
         if len(values) > 1:
-            return value, mean_interval(values, over)
+            interval = mean_interval(values, over)
+            if metric.get("interval") == "regression" and metric.get("stderr") is not None:
+                interval = with_shared_error(interval, metric["stderr"], "regression")
+            return value, interval
     if metric.get("unit") == "fraction" and metric.get("n_images") and "interval" not in metric:
         return value, wilson_interval(value, metric["n_images"])
     if metric.get("stderr") is not None:

@@ -88,15 +88,34 @@ def _heavy_tails(documents: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     low, high = (number(share, "share", 0) for share in (min(shares), max(shares)))
     share = high if low == high else f"{low.removesuffix(' %')} to {high}"
-    measured = any("monte_carlo_ratio" in document for document in documents.values())
-    return (
+    heavy = (
         f"The importance weights of {share} of the images have a Pareto shape above 0.7: where that is most of them, "
-        "L_k is a loose bound and the error that its weights claim too small. "
-        + (
-            "The intervals are of the error that scoring images twice has shown."
-            if measured
-            else "The Monte Carlo interval is too narrow there."
-        ),
+    )
+    return (
+        f"{heavy}L_k is a loose bound and the Monte Carlo error that its weights claim too small.{_whose(documents)}",
+    )
+
+
+def _whose(documents: Mapping[str, Any]) -> str:
+    """Whether the intervals printed are of the error claimed or of the one measured; of several seeds, of neither."""
+    one = [s for s, document in documents.items() if len(document.get("nll_nats", {}).get("per_seed", ())) == 1]
+    repeated = [source for source in one if f"{source}/repeated" in documents]
+    if not repeated:
+        return " The interval of one seed is too narrow there." if one else ""
+    which = "The intervals are" if len(repeated) == len(one) else f"Those of {len(repeated)} of {len(one)} cells are"
+    return f" {which} of the error that scoring images twice has shown."
+
+
+def _gap_of_other_images(documents: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the interval of train minus test leaves out where it is that of a regression."""
+    gaps = [d["test_minus_train_nats"] for source, d in documents.items() if source.endswith("/train_minus_test")]
+    errors = [gap["test_sampling_stderr"] for gap in gaps if gap["test_sampling_stderr"] is not None]
+    if not errors:
+        return ()
+    low, high = (number(error, "nats", 2) for error in (min(errors), max(errors)))
+    return (
+        "Train minus test is that of the two splits as they are; as a forecast for other test images it has a further "
+        f"standard error of {low if low == high else f'{low} to {high}'} nats.",
     )
 
 
@@ -233,6 +252,7 @@ TABLES: dict[str, TableSpec] = {
             PrintedColumn("effective samples", ("effective samples",)),
             PrintedColumn("Pareto k above 0.7", ("Pareto k above 0.7",)),
         ),
+        notes_of=_gap_of_other_images,
     ),
     "iwae_annealing": TableSpec(
         title="The gap of the bound, measured",

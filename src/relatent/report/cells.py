@@ -20,7 +20,7 @@ class TableCell:
     """One number of ours, one of the paper, or both. `None` is an empty field of the CSV.
 
     `ours_low` and `ours_high` are the ends of a 95 % interval; `interval` says over what: seeds, draws, monte carlo,
-    test sampling, scored images. `unit` fraction is a fraction here and a percentage in print.
+    test sampling, regression, images scored twice. `unit` fraction is a fraction here and a percentage in print.
     """
 
     row: str

@@ -118,7 +118,9 @@ def _words_of(spec: TableSpec, cells: Sequence[TableCell], documents: Sequence[M
     for document in documents:
         for metric in document.values():
             if isinstance(metric, dict):
-                counts = (metric.get(key) for key in ("k", "n_images", "n_labels", "chains", "temperatures"))
+                counts = (
+                    metric.get(key) for key in ("k", "n_images", "n_scored", "n_labels", "chains", "temperatures")
+                )
                 found |= {f"{count:,}" for count in counts if isinstance(count, int)}
     return found
 

@@ -47,7 +47,9 @@ OVER = {
     "draws": "over draws of the labels",
     "monte carlo": "of the Monte Carlo error",
     "test sampling": "of test sampling",
-    "scored images": "of the choice of the images scored in full, the rest by regression",
+    "regression": "of the regression that goes from the images scored in full to all of the split",
+    "seeds and regression": "over seeds, and of the regression that goes from the images scored in full to all",
+    "images scored twice": "of the choice of the images scored twice",
 }
 
 
