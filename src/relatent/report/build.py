@@ -160,9 +160,9 @@ def measured(metric: Metrics) -> tuple[float, Interval | None]:
 
     The interval that the metric brings comes first; else the largest known source of chance decides: several seeds,
     else several draws of labels, else a proportion's test sampling, else the standard error. Seeds regressed on the
-    same images share that error, which is added to their spread; the Monte Carlo error that they share is not, a tenth
-    of it as a rule. A standard error is of
-    Monte Carlo if the metric does not say of what; where it does, that of a proportion is taken too.
+    same images share that error, which is added to their spread; the far smaller Monte Carlo error that they share is
+    left out. A standard error is of Monte Carlo if the metric does not say of what; where it does, that of a proportion
+    is taken too.
     """
     value = metric["value"]
     if metric.get("low") is not None and metric.get("high") is not None:
