@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for receipt in dict.fromkeys(receipt for cell in cells for receipt in cell.receipts):
         print()
         for cell in cells:
-            print("\n".join(_metric_lines(cell, book.receipts[receipt]) if receipt in book.receipts else ()))
+            print("\n".join(_metric_lines(cell, receipt, book) if receipt in book.receipts else ()))
         for line, record in _lines(book.chain(receipt), "", set()):
             print(line)
             if record is not None and _state(record) == "CHANGED":
@@ -110,16 +110,19 @@ def _files(book: ReceiptBook, receipt_path: str, path: str) -> Iterator[str]:
         yield path
 
 
-def _metric_lines(cell: Cell, receipt: Receipt) -> Iterator[str]:
+def _metric_lines(cell: Cell, path: str, book: ReceiptBook) -> Iterator[str]:
+    receipt = book.receipts[path]
     found = metrics_behind(cell, receipt)
-    for path, name in found:
-        metric = read_json(Path(path))[name]
+    for file, name in found:
+        metric = read_json(Path(file))[name]
         rest = {key: value for key, value in metric.items() if key != "value"} if isinstance(metric, dict) else {}
-        yield f"metric {name} of {path}"
+        yield f"metric {name} of {file}"
         if rest:
             yield f"  {_short(rest)}"
     if not found and cell.values["ours"]:
-        yield f"computed from the metrics of {receipt.cell}"
+        others = [book.receipts[other] for other in cell.receipts if other != path and other in book.receipts]
+        elsewhere = any(metrics_behind(cell, other) for other in others)
+        yield f"{'its interval is ' if elsewhere else ''}computed from the metrics of {receipt.cell}"
 
 
 def _lines(step: Step, indent: str, shown: set[str]) -> Iterator[tuple[str, FileRecord | None]]:
