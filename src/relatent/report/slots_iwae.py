@@ -107,7 +107,8 @@ def diagnostics_slots(sources: Sequence[str]) -> list[Slot]:
         if phase != "evaluate_nll" or dataset == "exact" or source.count("/") != 2:
             continue
         paper = "train minus test, MNIST" if dataset == "mnist" else "train minus test, OMNIGLOT"
-        gap = ("iwae_text", paper, "log-likelihood highest") if dataset in ("mnist", "omniglot") else None
+        shown = dataset in ("mnist", "omniglot", "omniglot_rebuilt")  # of fixed MNIST the paper says nothing
+        gap = ("iwae_text", paper, "log-likelihood highest") if shown else None
         removal = ("iwae_text", "test log-likelihood when inactive units are removed", "change below")
         columns: tuple[tuple[str, str, Unit, tuple[str, str, str] | None], ...] = (
             ("NLL", "nll_nats", "nats", None),
