@@ -55,7 +55,7 @@ LESS = {
     "k": ("iwae", lambda v: v["evaluate_nll"].update(k=5), "evaluate_nll.k is 5"),
     "test images": (
         "iwae",
-        lambda v: v["evaluate_nll"].update(test_images=100),
+        lambda v: v["evaluate_nll"].update(test_images=500),
         "evaluate_nll.test_images is 100: effort `paper` means the paper's null",
     ),
     "precision": (
@@ -122,6 +122,6 @@ def test_the_same_study_is_taken_under_the_effort_it_is_of():
 
 def test_each_wrong_key_has_a_line_of_its_own():
     """All are told at once."""
-    values = changed("iwae", lambda v: (v["density"].update(stages=1), v["evaluate_nll"].update(k=5, test_images=100)))
+    values = changed("iwae", lambda v: (v["density"].update(stages=1), v["evaluate_nll"].update(k=5, test_images=500)))
     keys = [line.removeprefix("x.yaml: ").partition(" is ")[0] for line in refusal(values).splitlines()]
     assert keys == ["density.stages", "evaluate_nll.k", "evaluate_nll.test_images"]
