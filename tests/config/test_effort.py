@@ -56,7 +56,7 @@ LESS = {
     "test images": (
         "iwae",
         lambda v: v["evaluate_nll"].update(test_images=500),
-        "evaluate_nll.test_images is 100: effort `paper` means the paper's null",
+        "evaluate_nll.test_images is 500: effort `paper` means the paper's null",
     ),
     "precision": (
         "iwae",
