@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from relatent.cli.density_files import part_keeper, read_models, read_parts
+from relatent.cli.evaluation_file import read_evaluation
 from relatent.cli.image_files import read_images
 from relatent.cli.job import JobParser, run
 from relatent.config.evaluation import AnnealingCell
@@ -38,9 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     with work.lock():
         if not work.restore(job.outputs):
             model = read_models(job.inputs["model"], [settings.model_seed])[settings.model_seed]
-            with np.load(job.inputs["evaluation"], allow_pickle=False) as saved:
-                seed = list(saved["seed"]).index(settings.model_seed)
-                bounds = saved["log_px_hat"][seed]
+            bounds = read_evaluation(job.inputs["evaluation"], [settings.model_seed])["log_px_hat"][0]
             if len(bounds) < settings.images:
                 raise DataIntegrityError(
                     f"{job.inputs['evaluation']}: {len(bounds)} images were evaluated, {settings.images} are to be "

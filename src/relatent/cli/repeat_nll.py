@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from relatent.cli.density_files import read_models
+from relatent.cli.evaluation_file import read_evaluation
 from relatent.cli.image_files import read_images
 from relatent.cli.job import JobParser, run
 from relatent.config.repeated import RepeatedCell
@@ -33,9 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     with work.lock():
         if not work.restore(job.outputs):
             models = read_models(job.inputs["model"], settings.seeds)
-            with np.load(job.inputs["evaluation"], allow_pickle=False) as saved:
-                rows = [list(saved["seed"]).index(seed) for seed in settings.seeds]
-                first, claimed = saved["log_px_hat"][rows], saved["log_px_hat_stderr"][rows]
+            evaluated = read_evaluation(job.inputs["evaluation"], settings.seeds)
+            first, claimed = evaluated["log_px_hat"], evaluated["log_px_hat_stderr"]
             if first.shape[1] < settings.images:
                 raise DataIntegrityError(
                     f"{job.inputs['evaluation']}: {first.shape[1]} images were evaluated, {settings.images} are to be "

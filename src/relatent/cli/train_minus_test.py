@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from relatent.cli.density_files import read_models
+from relatent.cli.evaluation_file import read_evaluation
 from relatent.cli.image_files import read_images
 from relatent.cli.job import JobParser, run
 from relatent.config.evaluation import LEAST_SCORED, TrainMinusTestCell
@@ -39,16 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         if not work.restore(job.outputs):
             models = read_models(job.inputs["model"], settings.seeds)
             grey = np.asarray(read_images(job.inputs["train_images"]))
-            with np.load(job.inputs["evaluation"], allow_pickle=False) as saved:
-                rows = [list(saved["seed"]).index(seed) for seed in settings.seeds]
-                scored = saved["train_log_px_hat"].shape[1] if "train_log_px_hat" in saved.files else 0
-                if not LEAST_SCORED <= scored <= len(grey):
-                    raise DataIntegrityError(
-                        f"{job.inputs['evaluation']}: it holds L_k of {scored} training images of {len(grey)}; "
-                        f"evaluate the cell with evaluate_nll.train_images of {LEAST_SCORED} or more"
-                    )
-                test, train = saved["log_px_hat"][rows], saved["train_log_px_hat"][rows]
-                test_error = monte_carlo_error(saved["log_px_hat_stderr"][rows])
+            evaluated = read_evaluation(job.inputs["evaluation"], settings.seeds)
+            scored = evaluated["train_log_px_hat"].shape[1] if "train_log_px_hat" in evaluated else 0
+            if not LEAST_SCORED <= scored <= len(grey):
+                raise DataIntegrityError(
+                    f"{job.inputs['evaluation']}: it holds L_k of {scored} training images of {len(grey)}; "
+                    f"evaluate the cell with evaluate_nll.train_images of {LEAST_SCORED} or more"
+                )
+            test, train = evaluated["log_px_hat"], evaluated["train_log_px_hat"]
+            test_error = monte_carlo_error(evaluated["log_px_hat_stderr"])
             with Progress(f"train minus test {job.cell}", len(grey), "images", 0) as progress:
                 control = control_bounds(models, grey, settings.control_k, settings.seed, progress.advance)
             metrics = gap_metrics(test, test_error, train, control, settings.k, settings.control_k)
