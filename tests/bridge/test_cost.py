@@ -4,10 +4,12 @@ import pytest
 
 from relatent.bridge.cost import (
     Cost,
+    annealing_flop,
+    bound_flop,
     density_epochs,
     density_macs,
-    evaluation_flop,
     gan_macs,
+    images_scored,
     in_words,
     wall_seconds,
 )
@@ -45,14 +47,56 @@ def test_images_that_are_null_are_all_of_their_split():
     """The released code scores every training image and every test image without inactive units; 0 is none."""
     sizes = {"train": 60_000, "test": 10_000}
 
-    def flop(**images) -> float:
-        whole = {"test_images": None, "train_images": 0, "removed_images": 0, **images}
-        return evaluation_flop({**whole, "k": 5000, "seeds": [0]}, 1, 784, sizes)
+    def scored(**images) -> int:
+        return images_scored({"test_images": None, "train_images": 0, "removed_images": 0, **images}, sizes)
 
-    assert flop(train_images=None, removed_images=None) == 8 * flop()
-    assert flop(train_images=None) == flop(train_images=60_000)
-    assert flop(removed_images=None) == 2 * flop()
-    assert flop(test_images=100) == flop() / 100
+    assert scored() == 10_000
+    assert scored(train_images=None, removed_images=None) == 80_000
+    assert scored(train_images=None) == scored(train_images=60_000) == 70_000
+    assert scored(removed_images=None) == 20_000
+    assert scored(test_images=100) == 100
+
+
+def test_a_bound_costs_one_encoding_and_k_decodings():
+    """Of every image, under every seed's model."""
+    assert bound_flop(1, 0, [0], 1, 784) == 2 * (784 * 200 + 200 * 200 + 200 * 100)
+    decoding = 2 * (50 * 200 + 200 * 200 + 200 * 784)
+    assert bound_flop(1, 5000, [0], 1, 784) - bound_flop(1, 0, [0], 1, 784) == 5000 * decoding
+    assert bound_flop(30, 7, [0, 1, 2], 2, 784) == 90 * bound_flop(1, 7, [0], 2, 784)
+
+
+def test_annealing_costs_gradients_of_every_move():
+    """Counted by running the annealer with a decoder that counts its calls."""
+    torch = pytest.importorskip("torch")
+    from relatent.evaluation.ais import Annealer, inverse_temperatures
+
+    class Counting:
+        latents = 3
+        points = 0
+
+        def sample_start(self, noise):
+            return noise
+
+        def log_start(self, z):
+            return -0.5 * z.square().sum(-1)
+
+        def log_joint(self, z):
+            self.points += z[..., 0].numel() * (2 if z.requires_grad else 1)  # a gradient goes there and back
+            return -z.square().sum(-1)
+
+    target, images, temperatures = Counting(), 5, 40
+    annealer = Annealer(target, inverse_temperatures(temperatures, "sigmoid"), 0, images)
+    annealer.tune(4)
+    annealer.forward(16)
+    test = target.points
+    annealer.reverse(torch.zeros(1, images, 3))
+    own = {"pilot_chains": 4, "chains": 16, "temperatures": temperatures}
+    decoding = 2 * (50 * 200 + 200 * 200 + 200 * 784)
+    for points, settings in (
+        (test, {"images": images, "simulated": 0}),
+        (target.points, {"images": 0, "simulated": images}),
+    ):
+        assert annealing_flop({**own, **settings}, 1, 784) / decoding == pytest.approx(points, rel=0.03)
 
 
 def test_a_gans_multiplications_are_those_of_its_layers():

@@ -22,7 +22,9 @@ HIDDEN = (200, 100)  # units of the deterministic layers beside z1 and z2 (Burda
 LATENTS = {1: [50], 2: [100, 50]}
 SHARE_BY_K = ((1, 0.5), (5, 0.7), (50, 0.85))  # of the product, in training, from this k on
 SHARE_CONVOLUTION = 0.5
-SHARE_EVALUATION = 0.8
+SHARE_EVALUATION = 0.5
+SHARE_ANNEALING = 0.4
+GRADIENTS_PER_MOVE = 11  # of AIS: where the move starts, and after each of ten leaps
 
 
 @dataclass(frozen=True)
@@ -74,12 +76,24 @@ def density_training_flop(settings: Mapping[str, Any], pixels: int, n_images: in
     return float(per_image * n_images * density_epochs(settings) * len(settings["seeds"]))
 
 
-def evaluation_flop(settings: Mapping[str, Any], layers: int, pixels: int, sizes: Mapping[str, int]) -> float:
-    """Of L_k of all images that are scored, for all seeds; a number of images that is null is all of its split."""
+def bound_flop(n_images: int, k: int, seeds: Sequence[int], layers: int, pixels: int) -> float:
+    """Of L_k of so many images under the models of all seeds."""
     encode, sample = density_macs(layers, None, pixels)
+    return float(2 * (encode + k * sample) * n_images * len(seeds))
+
+
+def images_scored(settings: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
+    """By `evaluate_nll`, in all; a number of images that is null is all of its split."""
     test, train = (range(sizes[split])[: settings[f"{split}_images"]] for split in ("test", "train"))
-    n_images = len(test) + len(test[: settings["removed_images"]]) + len(train)
-    return float(2 * (encode + settings["k"] * sample) * n_images * len(settings["seeds"]))
+    return len(test) + len(test[: settings["removed_images"]]) + len(train)
+
+
+def annealing_flop(settings: Mapping[str, Any], layers: int, pixels: int) -> float:
+    """Of AIS: every move takes gradients with respect to z, a way back for each way through the decoder."""
+    _, sample = density_macs(layers, None, pixels)
+    pilot_and_forward = settings["pilot_chains"] + settings["chains"]
+    chains = settings["images"] * pilot_and_forward + settings["simulated"] * (pilot_and_forward + 1)
+    return float(2 * sample * (2 * GRADIENTS_PER_MOVE + 1) * chains * settings["temperatures"])
 
 
 def gan_macs(net: Any, channels: int) -> tuple[int, int]:
@@ -123,14 +137,17 @@ def measured_seconds(job: PlannedJob) -> float | None:
 
 
 def measured_flops(rows: int = 1000, seconds: float = 0.4) -> float:
-    """Operations per second of one thread in float32 products of our shapes, (rows, 200) @ (200, 200)."""
+    """Operations per second of one thread in float32 products of our shapes, (rows, 200) @ (200, 200).
+
+    The best of many single products, each so short that some run undisturbed on a busy machine too.
+    """
     program = (
         "import time, numpy as np\n"
         f"a, b = np.ones(({rows}, 200), np.float32), np.ones((200, 200), np.float32); out = a @ b\n"
         f"best, until = 0.0, time.perf_counter() + {seconds}\n"
         "while time.perf_counter() < until:\n"
-        "    start = time.perf_counter(); [np.dot(a, b, out=out) for _ in range(20)]\n"
-        f"    best = max(best, 20 * 2 * {rows} * 200 * 200 / (time.perf_counter() - start))\n"
+        "    start = time.perf_counter(); np.dot(a, b, out=out)\n"
+        f"    best = max(best, 2 * {rows} * 200 * 200 / (time.perf_counter() - start))\n"
         "print(best)"
     )
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")

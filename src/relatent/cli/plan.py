@@ -12,12 +12,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from relatent.bridge.cost import (
+    SHARE_ANNEALING,
     SHARE_CONVOLUTION,
     SHARE_EVALUATION,
     Cost,
+    annealing_flop,
+    bound_flop,
     density_training_flop,
-    evaluation_flop,
     gan_training_flop,
+    images_scored,
     in_words,
     measured_flops,
     measured_seconds,
@@ -83,15 +86,25 @@ def _flop(job: PlannedJob, registry: Registry) -> tuple[float | None, float]:
     try:
         dataset = parts[3]
         channels, height, width = registry[dataset].prepare.shape
+        pixels = channels * height * width
         sizes = n_images(dataset, registry)
+        found = re.search(r"-L(\d)", parts[4])
+        layers = int(found[1]) if found else 1
         if job.rule == "train_density":
             n_trained = sizes["train"] + (sizes["validation"] if settings["with_validation"] else 0)
-            flop = density_training_flop(settings, channels * height * width, n_trained)
+            flop = density_training_flop(settings, pixels, n_trained)
             return flop, share_of_product(settings["k"])
         if job.rule == "evaluate_nll":
-            found = re.search(r"-L(\d)", parts[4])
-            layers = int(found[1]) if found else 1
-            return evaluation_flop(settings, layers, channels * height * width, sizes), SHARE_EVALUATION
+            n_scored = images_scored(settings, sizes)
+            return bound_flop(n_scored, settings["k"], settings["seeds"], layers, pixels), SHARE_EVALUATION
+        if job.rule == "repeat_nll":
+            flop = bound_flop(settings["images"], settings["k"], settings["seeds"], layers, pixels)
+            return flop, SHARE_EVALUATION
+        if job.rule == "train_minus_test":
+            k = settings["control_k"]
+            return bound_flop(sizes["train"], k, settings["seeds"], layers, pixels), share_of_product(k)
+        if job.rule == "anneal_density":
+            return annealing_flop(settings, layers, pixels), SHARE_ANNEALING
         if job.rule == "train_gan":
             net = net_named(settings["net"])
             return gan_training_flop(settings, net, channels, sizes["train"]), SHARE_CONVOLUTION
