@@ -48,12 +48,10 @@ def test_images_that_are_null_are_all_of_their_split():
     sizes = {"train": 60_000, "test": 10_000}
 
     def scored(**images) -> int:
-        return images_scored({"test_images": None, "train_images": 0, "removed_images": 0, **images}, sizes)
+        return images_scored({"test_images": None, "train_images": 0, **images}, sizes)
 
     assert scored() == 10_000
-    assert scored(train_images=None, removed_images=None) == 80_000
     assert scored(train_images=None) == scored(train_images=60_000) == 70_000
-    assert scored(removed_images=None) == 20_000
     assert scored(test_images=100) == 100
 
 

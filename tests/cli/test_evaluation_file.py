@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from relatent.cli.evaluation_file import read_evaluation
+from relatent.cli.evaluation_file import read_activity, read_evaluation
 from relatent.errors import DataIntegrityError
 
 
@@ -33,3 +33,27 @@ def test_a_file_of_another_kind_says_what_to_do(tmp_path):
     np.savez(tmp_path / "other.npz", log_px_hat=np.zeros((1, 2)))
     with pytest.raises(DataIntegrityError, match="per-image results of evaluate_nll"):
         read_evaluation(tmp_path / "other.npz", [0])
+
+
+ACTIVITY = "seed,layer,unit,variance,variance_code\n3,1,0,0.5,0.4\n3,1,1,0.25,0.2\n3,2,0,0.125,0.1\n"
+
+
+def test_variances_come_by_seed_and_layer(tmp_path):
+    (tmp_path / "activity.csv").write_text(ACTIVITY)
+    (layers,) = read_activity(tmp_path / "activity.csv", [3], [2, 1]).values()
+    assert [layer.tolist() for layer in layers] == [[0.5, 0.25], [0.125]]
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds", "message"),
+    [
+        (ACTIVITY, [0], "of seed 0 it has 0 units where the model has 3"),
+        (ACTIVITY.rpartition("3,2")[0], [3], "of seed 3 it has 2 units where the model has 3"),
+        ("unit,variance\n0,0.5\n", [3], "not readable as the units' variances"),
+        (ACTIVITY.replace("0.25", "much"), [3], "not readable as the units' variances"),
+    ],
+)
+def test_variances_of_another_model_say_what_to_do(tmp_path, text, seeds, message):
+    (tmp_path / "activity.csv").write_text(text)
+    with pytest.raises(DataIntegrityError, match=message):
+        read_activity(tmp_path / "activity.csv", seeds, [2, 1])

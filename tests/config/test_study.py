@@ -89,6 +89,11 @@ MISTAKES = {
         "evaluate_nll.annealing.images is 100",
         "evaluate_nll.test_images 20",
     ),
+    "units removed on more images than are evaluated": (
+        lambda v: v["evaluate_nll"].update(test_images=20, repeated={}, removed={"run": "all"}),
+        "evaluate_nll.removed.images is 1000",
+        "evaluate_nll.test_images 20",
+    ),
     "an error that one sample does not claim": (
         lambda v: v["evaluate_nll"].update(k=1, repeated={"run": "all"}),
         "evaluate_nll.repeated",

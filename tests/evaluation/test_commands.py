@@ -64,7 +64,7 @@ def write_model(models):
 
 
 def evaluate_arguments(out="out", **settings):
-    values = {"seeds": [0, 1], "k": 50, "train_images": 10, "removed_images": 10, **settings}
+    values = {"seeds": [0, 1], "k": 50, "train_images": 10, **settings}
     return [
         *("--cell", "tiny/vae-L1-k1", "--settings", json.dumps(values)),
         *("--model", str(MODEL / "model.safetensors")),

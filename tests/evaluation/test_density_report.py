@@ -22,7 +22,6 @@ def effort(**changes):
         "seed": 1,
         "test_images": None,
         "train_images": 10,
-        "removed_images": 15,
         "activity_images": None,
         "activity_samples": 5,
         "threads": 1,
@@ -62,16 +61,16 @@ def test_metrics_fit_in_json(report):
 
 def test_k_of_one_has_a_bound_and_no_error(report):
     """At k = 1 the bound is the ELBO; what cannot be estimated is left out or null."""
-    found = evaluate_density(models(1), grey(10, 0), grey(20, 1), effort(k=1, train_images=0, removed_images=0)).metrics
+    found = evaluate_density(models(1), grey(10, 0), grey(20, 1), effort(k=1, train_images=0)).metrics
     assert found["nll_nats"]["value"] == pytest.approx(-found["elbo_nats"]["value"])
     assert found["nll_nats"]["stderr"] is None
-    assert "pareto_k" not in found and "train_nll_nats" not in found and "nll_without_inactive_nats" not in found
+    assert "pareto_k" not in found and "train_nll_nats" not in found
     json.dumps(found, allow_nan=False)
 
 
 def test_k_of_one_still_has_a_gap_between_training_and_test():
     """No Monte Carlo error is known of one sample, but the choice of images has one."""
-    found = evaluate_density(models(1), grey(10, 0), grey(20, 1), effort(k=1, removed_images=0)).metrics
+    found = evaluate_density(models(1), grey(10, 0), grey(20, 1), effort(k=1)).metrics
     assert found["train_nll_nats"]["stderr"] is None and found["test_minus_train_nats"]["stderr"] > 0
 
 
@@ -83,27 +82,13 @@ def test_error_of_the_gap_is_the_choice_of_images(report):
     rng = np.random.default_rng(0)
     again = [rng.choice(train, len(train)).mean() - rng.choice(test, len(test)).mean() for _ in range(2000)]
     assert gap["stderr"] == pytest.approx(np.std(again), rel=0.1)
-    assert gap["interval"] == report.metrics["nll_change_without_inactive_nats"]["interval"] == "test sampling"
-
-
-def test_removal_is_paired_with_the_whole_model_on_the_same_images(report):
-    change = report.metrics["nll_change_without_inactive_nats"]
-    removed, whole = report.per_image["without_inactive_log_px_hat"], report.per_image["log_px_hat"][:, :15]
-    np.testing.assert_allclose(change["per_seed"], (whole - removed).mean(axis=1))
-    assert change["n_images"] == 15
-
-
-def test_nothing_to_remove_changes_nothing():
-    """With every unit active the removed model is the model."""
-    found = evaluate_density(models(1), grey(12, 0), grey(60, 1), effort(removed_images=None)).metrics
-    assert found["active_units_z1"]["value"] == found["active_units_z1"]["of"]
-    assert found["nll_change_without_inactive_nats"]["value"] == 0
+    assert gap["interval"] == "test sampling"
 
 
 def test_one_seed_alone_has_the_bits_it_has_among_others(report):
     alone = evaluate_density(models(seeds=(3,)), grey(30, 0), grey(60, 1), effort())
     for name, values in alone.per_image.items():
-        if name != "seed" and "without" not in name:
+        if name != "seed":
             np.testing.assert_array_equal(values[0], report.per_image[name][1])
 
 
@@ -121,15 +106,15 @@ def test_progress_counts_every_image_once():
     counted = []
     chosen = effort(test_images=20, train_images=None)
     evaluate_density(models(), grey(30, 0), grey(40, 1), chosen, advance=counted.append)
-    assert sum(counted) == images_to_score(chosen, 30, 40) == 20 + 15 + 40
+    assert sum(counted) == images_to_score(chosen, 30, 40) == 20 + 40
 
 
 def test_monte_carlo_error_is_the_spread_over_evaluation_seeds():
     """Repeated with 30 seeds of the noise, the NLL scatters as its standard error says."""
     few = [
-        evaluate_density(
-            models(1, (0,)), grey(40, 0), grey(20, 1), effort(seed=seed, k=300, train_images=0, removed_images=0)
-        ).metrics["nll_nats"]
+        evaluate_density(models(1, (0,)), grey(40, 0), grey(20, 1), effort(seed=seed, k=300, train_images=0)).metrics[
+            "nll_nats"
+        ]
         for seed in range(30)
     ]
     spread = np.std([found["value"] for found in few], ddof=1)

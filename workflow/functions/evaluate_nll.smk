@@ -34,6 +34,13 @@ def repeated_settings(wildcards):
     )
 
 
+def removed_settings(wildcards):
+    cell = f"{wildcards.dataset}/{wildcards.cell}"
+    return settings_json(
+        STUDY.evaluate_nll.removed_of(STUDY.density.settings_of(cell).seeds)
+    )
+
+
 def exact_settings(wildcards):
     return settings_json(STUDY.exact.settings_of(wildcards.model))
 

@@ -147,6 +147,42 @@ rule repeat_nll:
         " --per-image {output.per_image} --receipt {output.receipt} > {log} 2>&1"
 
 
+rule remove_units:
+    input:
+        model="results/{study}/train_density/{dataset}/{cell}/model.safetensors",
+        test_images="data/prepared/{dataset}/test_images.npy",
+        evaluation="results/{study}/evaluate_nll/{dataset}/{cell}/per_image.npz",
+        activity="results/{study}/evaluate_nll/{dataset}/{cell}/activity.csv",
+        receipts=[
+            "results/{study}/train_density/{dataset}/{cell}/receipt.json",
+            "results/{study}/evaluate_nll/{dataset}/{cell}/receipt.json",
+            "data/prepared/{dataset}/receipt.json",
+        ],
+    output:
+        metrics="results/{study}/evaluate_nll/{dataset}/{cell}/removed/metrics.json",
+        receipt="results/{study}/evaluate_nll/{dataset}/{cell}/removed/receipt.json",
+    log:
+        "logs/{study}/evaluate_nll/{dataset}/{cell}-removed.log",
+    benchmark:
+        "logs/{study}/evaluate_nll/{dataset}/{cell}-removed.tsv"
+    wildcard_constraints:
+        dataset=one_of(sorted({dataset for dataset, _ in MEASURED["removed"]})),
+        cell=one_of(sorted({cell for _, cell in MEASURED["removed"]})),
+    conda:
+        "../envs/relatent.yaml"
+    threads: STUDY.evaluate_nll.removed.threads  # leaves no trace in the numbers
+    resources:
+        mem_mb=2000,
+    params:
+        settings=removed_settings,
+        code=code_digest("relatent.cli.remove_units"),
+    shell:
+        "python -m relatent.cli.remove_units --cell {wildcards.dataset}/{wildcards.cell}"
+        " --settings {params.settings:q} --model {input.model} --test-images {input.test_images}"
+        " --evaluation {input.evaluation} --activity {input.activity} --receipts {input.receipts}"
+        " --metrics {output.metrics} --receipt {output.receipt} > {log} 2>&1"
+
+
 rule exact_likelihood:
     input:
         train_images=exact_train_images,
@@ -194,8 +230,9 @@ rule phase_evaluate_nll:
             for name in ("metrics.json", "per_image.npz", "receipt.json")
         ],
         [
-            f"results/{STUDY.study}/evaluate_nll/{dataset}/{cell}/train_minus_test/{name}"
-            for dataset, cell in MEASURED["train_minus_test"]
+            f"results/{STUDY.study}/evaluate_nll/{dataset}/{cell}/{measure}/{name}"
+            for measure in ("train_minus_test", "removed")
+            for dataset, cell in MEASURED[measure]
             for name in ("metrics.json", "receipt.json")
         ],
         [

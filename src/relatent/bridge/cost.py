@@ -85,7 +85,7 @@ def bound_flop(n_images: int, k: int, seeds: Sequence[int], layers: int, pixels:
 def images_scored(settings: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
     """By `evaluate_nll`, in all; a number of images that is null is all of its split."""
     test, train = (range(sizes[split])[: settings[f"{split}_images"]] for split in ("test", "train"))
-    return len(test) + len(test[: settings["removed_images"]]) + len(train)
+    return len(test) + len(train)
 
 
 def annealing_flop(settings: Mapping[str, Any], layers: int, pixels: int) -> float:

@@ -1,5 +1,6 @@
 """What `evaluate_nll` found per image, as the commands that go on from it read it."""
 
+import csv
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,3 +36,39 @@ def read_evaluation(path: Path, seeds: Sequence[int]) -> "dict[str, np.ndarray]"
         )
     rows = [evaluated.index(seed) for seed in seeds]
     return {name: values[rows] for name, values in arrays.items()}
+
+
+def read_activity(path: Path, seeds: Sequence[int], sizes: Sequence[int]) -> "dict[int, list[np.ndarray]]":
+    """The variance A_u of every unit, by seed and layer, each (units,).
+
+    Args:
+        path: `activity.csv`.
+        seeds: of the models.
+        sizes: units of each layer.
+
+    Raises:
+        DataIntegrityError: not such a file, or not of these seeds and layers.
+    """
+    import numpy as np
+
+    try:
+        with path.open(newline="") as file:
+            rows = [
+                (int(r["seed"]), int(r["layer"]), int(r["unit"]), float(r["variance"])) for r in csv.DictReader(file)
+            ]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise DataIntegrityError(
+            f"{path}: not readable as the units' variances ({error}). Remove it and run `snakemake {path}`."
+        ) from None
+    found = {}
+    for seed in seeds:
+        of_seed = sorted(row[1:] for row in rows if row[0] == seed)
+        expected = [(layer, unit) for layer, size in enumerate(sizes, start=1) for unit in range(size)]
+        if [row[:2] for row in of_seed] != expected:
+            raise DataIntegrityError(
+                f"{path}: of seed {seed} it has {len(of_seed)} units where the model has {sum(sizes)}. "
+                f"Remove it and run `snakemake {path}`."
+            )
+        variances = np.array([row[2] for row in of_seed])
+        found[seed] = np.split(variances, np.cumsum(sizes)[:-1])
+    return found

@@ -97,8 +97,9 @@ def _flop(job: PlannedJob, registry: Registry) -> tuple[float | None, float]:
         if job.rule == "evaluate_nll":
             n_scored = images_scored(settings, sizes)
             return bound_flop(n_scored, settings["k"], settings["seeds"], layers, pixels), SHARE_EVALUATION
-        if job.rule == "repeat_nll":
-            flop = bound_flop(settings["images"], settings["k"], settings["seeds"], layers, pixels)
+        if job.rule in ("repeat_nll", "remove_units"):
+            n_drawn = len(range(sizes["test"])[: settings["images"]])
+            flop = bound_flop(n_drawn, settings["k"], settings["seeds"], layers, pixels)
             return flop, SHARE_EVALUATION
         if job.rule == "train_minus_test":
             k = settings["control_k"]

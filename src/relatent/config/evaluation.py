@@ -28,9 +28,6 @@ class EvaluationValues(Settings):
     train_images: int | None = Field(
         default=0, ge=0, description="training images whose L_k is computed; 0: none, null: all"
     )
-    removed_images: int | None = Field(
-        default=0, ge=0, description="test images scored again without inactive units; 0: none, null: all"
-    )
     activity_images: int | None = Field(
         default=None, ge=2, description="training images that the variance of an active unit is taken over; null: all"
     )

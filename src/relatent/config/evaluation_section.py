@@ -13,6 +13,7 @@ from relatent.config.evaluation import (
     TrainMinusTestCell,
     TrainMinusTestValues,
 )
+from relatent.config.removed import RemovedCell, RemovedValues
 from relatent.config.repeated import RepeatedCell, RepeatedValues
 
 Cells = list[str] | Literal["all"]
@@ -36,12 +37,19 @@ class RepeatedSection(RepeatedValues):
     run: Cells = Field(default=[], description="density cells whose Monte Carlo error is measured, or `all`")
 
 
+class RemovedSection(RemovedValues):
+    """`evaluate_nll.removed` of a study."""
+
+    run: Cells = Field(default=[], description="density cells that are scored without inactive units, or `all`")
+
+
 class EvaluationSection(EvaluationValues):
     """Section `evaluate_nll` of a study: every cell of `density.run` is evaluated this way."""
 
     annealing: AnnealingSection = AnnealingSection()
     train_minus_test: TrainMinusTestSection = TrainMinusTestSection()
     repeated: RepeatedSection = RepeatedSection()
+    removed: RemovedSection = RemovedSection()
 
     def settings_of(self, seeds: list[int]) -> EvaluationCell:
         """The settings of a cell trained with `seeds`."""
@@ -61,3 +69,8 @@ class EvaluationSection(EvaluationValues):
         """The settings of the repetition of a cell trained with `seeds`."""
         own = self.repeated.model_dump(exclude={"run"})
         return RepeatedCell(seeds=list(seeds), k=self.k, precision=self.precision, **own)
+
+    def removed_of(self, seeds: Sequence[int]) -> RemovedCell:
+        """The settings of the removal of a cell's units, trained with `seeds`."""
+        own = self.removed.model_dump(exclude={"run"})
+        return RemovedCell(seeds=list(seeds), k=self.k, seed=self.seed, precision=self.precision, **own)

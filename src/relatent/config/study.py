@@ -46,6 +46,7 @@ class Study(Settings):
             "annealing": section.annealing.run,
             "train_minus_test": section.train_minus_test.run,
             "repeated": section.repeated.run,
+            "removed": section.removed.run,
         }
         every = [*self.density.cells(), *self.density.adopted]
         return {measure: every if run == "all" else list(run) for measure, run in runs.items()}
@@ -84,8 +85,9 @@ def study_from(values: Mapping[str, Any], where: str, known_datasets: Collection
                 "density.adopted; list it there first"
             )
     section = study.evaluate_nll
-    for measure, images in (("annealing", section.annealing.images), ("repeated", section.repeated.images)):
-        if measured[measure] and section.test_images is not None and section.test_images < images:
+    for measure in ("annealing", "repeated", "removed"):
+        images = getattr(section, measure).images
+        if measured[measure] and images and section.test_images is not None and section.test_images < images:
             raise ConfigError(
                 f"{where}: evaluate_nll.{measure}.images is {images} and evaluate_nll.test_images "
                 f"{section.test_images}; the former are drawn from the latter, so lower or raise one"

@@ -1,5 +1,5 @@
-"""All that is measured of a trained density cell: L_k of the test set, of training images, with inactive units removed;
-active units; and how far the numbers may be trusted."""
+"""What is measured of every trained density cell: L_k of the test set and of training images; active units; and how far
+the numbers may be trusted."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from relatent.data.binarisation import TEST_SEED, binarisation_id, static, test_binarisation
 from relatent.evaluation import nll
-from relatent.evaluation.active_units import THRESHOLD, Activity, active_count, activity, kept_units, without_units
+from relatent.evaluation.active_units import THRESHOLD, Activity, active_count, activity
 from relatent.evaluation.fast_weights import Precision
 from relatent.evaluation.importance import PARETO_UNTRUSTED
 from relatent.models.density import DensityModel
@@ -30,7 +30,6 @@ class Effort:
         seed: of the noise.
         test_images: the first so many of the test split; None for all.
         train_images: the same of the training split, for its L_k; 0 for none.
-        removed_images: test images scored again without inactive units; 0 for none, None for all.
         activity_images: training images that A_u is measured on; None for all.
         activity_samples: draws of z1 per image, for A_u of layer 2.
         threads: images side by side.
@@ -41,7 +40,6 @@ class Effort:
     seed: int
     test_images: int | None
     train_images: int | None
-    removed_images: int | None
     activity_images: int | None
     activity_samples: int
     threads: int
@@ -104,7 +102,7 @@ def evaluate_density(
         )
 
     whole = [nll.Scored(models[seed], latents, None, f"seed {seed}") for seed in seeds]
-    test = part("test", whole, x_test, "test posterior noise")
+    test = part("test", whole, x_test, nll.TEST_NOISE)
     metrics = _bound_metrics(test, effort.k)
     metrics["nll_nats"]["precision"] = effort.precision
     metrics["nll_nats"]["binarisation"] = binarisation_id(x_test)
@@ -115,20 +113,6 @@ def evaluate_density(
     activities = [activity(models[seed], measured, effort.activity_samples, effort.seed) for seed in seeds]
     metrics |= _activity_metrics(activities, len(measured))
 
-    if effort.removed_images != 0:
-        kept = [kept_units(found.variance) for found in activities]
-        reduced = [
-            nll.Scored(without_units(models[seed], units), latents, units, f"seed {seed} without inactive units")
-            for seed, units in zip(seeds, kept, strict=True)
-        ]
-        images = x_test[: effort.removed_images]
-        if all(model.model.latents == latents for model in reduced):  # nothing to remove, nothing to score again
-            removed = {name: values[:, : len(images)] for name, values in test.items()}
-            advance(len(images))
-        else:
-            removed = part("removed", reduced, images, "test posterior noise")
-        metrics |= _removal_metrics(removed, test, kept, latents, effort.k)
-        per_image |= _per_image(removed, "without_inactive_")
     if effort.train_images != 0:
         train = part("train", whole, x_train[: effort.train_images], "train posterior noise")
         metrics["train_nll_nats"] = _nll(train, effort.k)
@@ -139,8 +123,7 @@ def evaluate_density(
 
 def images_to_score(effort: Effort, n_test: int, n_train: int) -> int:
     """Images that `evaluate_density` will score in all, for a progress display."""
-    test = len(range(n_test)[: effort.test_images])
-    return test + len(range(test)[: effort.removed_images]) + len(range(n_train)[: effort.train_images])
+    return len(range(n_test)[: effort.test_images]) + len(range(n_train)[: effort.train_images])
 
 
 def _flat(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -221,24 +204,6 @@ def _activity_metrics(activities: Sequence[Activity], images: int) -> dict[str, 
                 "n_images": min(images, 500) if suffix else images,
             }
     return metrics
-
-
-def _removal_metrics(
-    removed: nll.Results, test: nll.Results, kept: Sequence[Sequence[NDArray]], latents: tuple[int, ...], k: int
-) -> dict[str, dict[str, Any]]:
-    images = removed["bound"].shape[1]
-    change = test["bound"][:, :images] - removed["bound"]
-    return {
-        "nll_without_inactive_nats": _nll(removed, k),
-        "nll_change_without_inactive_nats": {
-            **over_seeds(change.mean(axis=1), "nats"),
-            "stderr": image_sampling_error(change),
-            "interval": "test sampling",
-            "removed_units": [sum(latents) - sum(map(len, units)) for units in kept],
-            "k": k,
-            "n_images": images,
-        },
-    }
 
 
 def _finite(value: float | None) -> float | None:

@@ -28,6 +28,10 @@ SAMPLES_AT_ONCE = 5000  # log weights held for one image; k may be any number of
 NOISE_AT_ONCE = 1250  # samples whose noise is held: two blocks of `FastWeights`, small enough to stay near the core
 IMAGES_AT_ONCE = 20  # between two offers to save
 
+TEST_NOISE = (
+    "test posterior noise"  # purpose of the noise of the test split; shared by all that is compared image by image
+)
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -107,6 +111,7 @@ def evaluate(
     done: Mapping[str, NDArray[np.float64]] | None = None,
     keep: Callable[[Results], None] = lambda _: None,
     advance: Callable[[int], None] = lambda _: None,
+    places: Sequence[int] | None = None,
 ) -> Results:
     """L_k of every image under every model, with what tells how far to trust it.
 
@@ -121,6 +126,7 @@ def evaluate(
         done: what an interrupted evaluation had handed to `keep`.
         keep: called now and then with the results of the images so far.
         advance: called with the number of images just done.
+        places: of the images in their split, which key the noise; None if they are its first ones.
 
     Returns:
         QUANTITIES by name, each (models, images).
@@ -134,6 +140,7 @@ def evaluate(
                 f"{scored.name}: the model is for images of {scored.model.pixels} pixels, these have {x.shape[1]}; "
                 "the checkpoint belongs to another dataset"
             )
+    keys = range(len(x)) if places is None else places
     parts = [np.stack([done[name] for name in QUANTITIES])] if done else []
     first = parts[0].shape[-1] if parts else 0
     scorers = [ImageScorer(models, k, seed, purpose, precision) for _ in range(threads)]
@@ -141,7 +148,9 @@ def evaluate(
         for start in range(first, len(x), IMAGES_AT_ONCE):
             images = range(start, min(start + IMAGES_AT_ONCE, len(x)))
             shares = [
-                pool.submit(lambda scorer, own: [scorer.score(x[i], i) for i in own], scorer, images[index::threads])
+                pool.submit(
+                    lambda scorer, own: [scorer.score(x[i], keys[i]) for i in own], scorer, images[index::threads]
+                )
                 for index, scorer in enumerate(scorers)
             ]
             found = np.empty((len(QUANTITIES), len(models), len(images)))
