@@ -3,6 +3,7 @@
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -69,16 +70,39 @@ def test_the_page_says_effort_settings_cost_and_findings(page):
 )
 def test_orderings_are_counted_as_a_person_says_them(argued, tested, sentence):
     """And those that were not run are not passed over: one that holds of one tested is not one of one argued."""
-    assert orderings_sentence(argued, tested) == sentence
+    assert orderings_sentence(fallen(argued, tested), []) == sentence
+
+
+def fallen(count, tested):
+    """So many orderings, of which those tested have these verdicts."""
+    verdicts = [verdict for verdict, number in tested.items() for _ in range(number)]
+    return [
+        SimpleNamespace(verdict=verdict, ours_low=low)
+        for verdict, low in [(v, 0.1) for v in verdicts] + [("not run", None)] * (count - len(verdicts))
+    ]
 
 
 def test_one_seed_is_said():
     """An ordering of single trainings says nothing of other trainings."""
-    said = orderings_sentence(13, {"reproduced": 4}, one_seed=True)
+    said = orderings_sentence(fallen(13, {"reproduced": 4}), [], one_seed=True)
     assert said == (
         "of 13 orderings the paper argues, 4 could be tested: 4 hold (one seed each: what another training would "
         "change is not counted)."
     )
+
+
+@pytest.mark.parametrize(
+    ("shown", "tested", "sentence"),
+    [
+        (8, {"worse": 1}, "of 8 more that its table shows, the one that could be tested is reversed."),
+        (8, {}, "of 8 more that its table shows, none could be tested."),
+        (1, {"reproduced": 1}, "the one more that its table shows holds."),
+    ],
+)
+def test_what_a_table_only_shows_is_counted_apart(shown, tested, sentence):
+    """The paper does not argue it: a difference there may be chance, and its reversal too."""
+    said = orderings_sentence(fallen(13, {"reproduced": 13}), fallen(shown, tested))
+    assert said == f"of 13 orderings the paper argues, 13 hold; {sentence}"
 
 
 def test_both_colour_schemes_are_served(page):

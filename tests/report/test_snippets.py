@@ -24,7 +24,8 @@ def test_filling_twice_changes_nothing(root):
     page = "<!-- table demo/iwae_table1_digits -->\n<!-- /table -->\n<!-- orderings demo/iwae_table1_digits -->\n"
     once = filled(page + "<!-- /orderings -->\n<!-- findings demo -->\n<!-- /findings -->\n", "README.md")
     assert filled(once, "README.md") == once
-    assert "orderings the paper argues, 19 hold" in once and "| difference |" in once
+    assert "of 27 orderings the paper argues, 27 hold; of 8 more that its table shows, " in once
+    assert "| difference |" in once
 
 
 def test_a_typed_number_is_found(root):

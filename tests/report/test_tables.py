@@ -10,13 +10,15 @@ import made_up
 import numpy as np
 import pytest
 
-from conftest import CELLS, make_table
+from conftest import CELLS, REPOSITORY, make_table
 from relatent.errors import DataIntegrityError
 from relatent.ledger.receipts import check_outputs
 from relatent.report.build import measured
 from relatent.report.catalogue import TABLES
 from relatent.report.cells import COLUMNS, VERDICTS
 from relatent.report.lint import unbacked_numbers
+from relatent.report.orderings import ARGUED, SHOWN, read_orderings
+from relatent.report.orderings import COLUMNS as ORDERINGS
 
 
 def by_place(cells):
@@ -124,6 +126,58 @@ def test_orderings_are_paired_and_hold_where_the_numbers_were_made_so(root):
     cell = cells["L1: IWAE k=50 below VAE k=1", "paired difference"]
     assert cell.verdict == "reproduced" and cell.ours_high < 0
     assert cell.ours == pytest.approx(-0.7, abs=0.05) and cell.paper == pytest.approx(84.78 - 86.76)
+
+
+WITH_ORDERINGS = [name for name, spec in TABLES.items() if spec.orderings]
+
+
+@pytest.mark.parametrize("name", WITH_ORDERINGS)
+def test_every_ordering_of_a_table_is_one_of_the_papers_own_numbers(root, name):
+    """A claim that the paper's printed values contradict is not its claim; directions differ from table to table."""
+    papers = [cell.paper for cell in make_table(name, cells=[]) if cell.column in ORDERINGS]
+    assert papers and max(papers) < 0
+
+
+def test_the_vae_of_the_fixed_binarisation_gets_worse_with_k(root):
+    """Burda et al. 2016: 88.71, 88.83, 89.05 in Table 3, where 86.76, 86.47, 86.35 fall in Table 1."""
+    papers = {name: by_place(make_table(name, cells=[])) for name in ("iwae_table1_mnist", "iwae_table3")}
+    better, worse = ("L1: VAE k=50 below VAE k=1", ARGUED), ("L1: VAE k=1 below VAE k=50", SHOWN)
+    assert papers["iwae_table1_mnist"][better].paper == pytest.approx(86.35 - 86.76)
+    assert papers["iwae_table3"][worse].paper == pytest.approx(88.71 - 89.05)
+    assert better not in papers["iwae_table3"] and worse not in papers["iwae_table1_mnist"]
+
+
+@pytest.mark.parametrize(("vae", "verdict"), [(23.75, "reproduced"), (23.55, "inconclusive"), (23.35, "worse")])
+def test_a_vae_that_gains_more_than_half_of_what_the_iwae_gains_gains_not_slightly(root, monkeypatch, vae, verdict):
+    """Halfway between 23.9 at k = 1 and 23.2 of the IWAE lies 23.55; below it *hardly* is reversed."""
+    for path in Path("results/demo/evaluate_nll/digits").glob("*"):
+        shutil.rmtree(path)
+    monkeypatch.setitem(made_up.NLL, "vae-L1-k50", vae)
+    made_up.make_density(Path())
+    cell = by_place(make_table("iwae_table1_digits"))["L1: VAE k=50 nearer to VAE k=1 than to IWAE k=50", ARGUED]
+    assert cell.ours == pytest.approx(23.55 - vae, abs=0.05) and cell.verdict == verdict
+    assert cell.paper == pytest.approx((86.76 + 84.78) / 2 - 86.35) and cell.receipt.count("receipt.json") == 3
+
+
+def test_an_ordering_needs_all_its_cells(root):
+    """Without the IWAE there is nothing to be nearer to."""
+    cells = by_place(make_table("iwae_table1_digits", [c for c in CELLS if not c.endswith("iwae-L1-k50")]))
+    assert cells["L1: VAE k=50 nearer to VAE k=1 than to IWAE k=50", ARGUED].verdict == "not run"
+    assert cells["L1: VAE k=50 below VAE k=1", ARGUED].verdict == "reproduced"
+
+
+def test_orderings_that_are_only_shown_stand_apart(root):
+    make_table("iwae_table1_digits")
+    page = Path("results/demo/tables/iwae_table1_digits.md").read_text()
+    assert "| argued in words | L1: IWAE k=50 below VAE k=1 |" in page
+    assert "| shown by the table | L1: VAE k=50 below VAE k=5 |" in page
+
+
+def test_an_unknown_basis_of_an_ordering_is_named(tmp_path):
+    path = tmp_path / "orderings.csv"
+    path.write_text((REPOSITORY / "data/reference/iwae_orderings.csv").read_text().replace("argued", "felt", 1))
+    with pytest.raises(DataIntegrityError, match="basis 'felt' is none of argued, shown"):
+        read_orderings(path, ["iwae_table1_mnist"])
 
 
 def test_active_units_are_ordered_by_the_counts_of_the_seeds(root):
@@ -277,7 +331,7 @@ def test_every_number_of_the_csv_is_on_all_three_pages(root, name):
     cells = make_table(name)
     for kind in ("md", "html"):
         text = Path(f"results/demo/tables/{name}.{kind}").read_text()
-        for row in {cell.row for cell in cells if cell.ours is not None or cell.column != "paired difference"}:
+        for row in {cell.row for cell in cells if cell.ours is not None or cell.column not in ORDERINGS}:
             group = next((prefix for _, prefix in TABLES[name].row_groups if row.startswith(prefix)), "")
             shown = row.removeprefix(group)
             assert shown.replace("<", "&lt;") in text, (kind, row)

@@ -75,7 +75,7 @@ def _cells(
     cells = build_cells(slots, documents, receipts, reference, settings)
     if spec.orderings in files:
         values = _paired_values(job.input_lists["per_image"], documents)
-        orderings = read_orderings(files[spec.orderings])
+        orderings = read_orderings(files[spec.orderings], reference)
         cells += ordering_cells(orderings, slots, values, receipts, reference, settings)
     return cells
 

@@ -15,7 +15,7 @@ from relatent.ledger.files import read_json
 from relatent.report.build import find_metric
 from relatent.report.catalogue import table_spec
 from relatent.report.cells import TableCell, read_cells
-from relatent.report.orderings import COLUMN as ORDERING
+from relatent.report.orderings import COLUMNS as ORDERINGS
 from relatent.report.reference import read_reference
 from relatent.report.slots_iwae import AGREEMENT
 from relatent.report.spec import TableSpec
@@ -58,12 +58,12 @@ def unbacked_cells(path: Path, spec: TableSpec, cells: Sequence[TableCell]) -> l
         if cell.ours is not None:
             if not cell.receipt or any(documents.get(receipt) is None for receipt in cell.receipt.split()):
                 problems.append(f"{where}: {cell.ours} has no receipt with metrics beside it")
-            elif cell.column not in (ORDERING, AGREEMENT):
+            elif cell.column not in (*ORDERINGS, AGREEMENT):
                 slot = slots.get((cell.row, cell.column))
                 metric = find_metric(documents[cell.receipt.split()[0]] or {}, slot, where) if slot else None
                 if metric is None or metric["value"] != cell.ours:
                     problems.append(f"{where}: {cell.ours} is not what the metrics of {cell.receipt} say")
-        if cell.paper is not None and cell.column != ORDERING:
+        if cell.paper is not None and cell.column not in ORDERINGS:
             slot = slots.get((cell.row, cell.column))
             if slot is None or slot.reference is None or not cell.paper_sureness:
                 problems.append(f"{where}: the paper's {cell.paper} is not marked as quoted")

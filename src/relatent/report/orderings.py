@@ -1,56 +1,81 @@
-"""What the paper argues about which cell is below which, tested as paired differences on the same images.
+"""Which cell the paper has below which, tested as paired differences on the same images.
 
 Orderings are what papers argue, and they survive a small scale better than values do (DESIGN 4.8).
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relatent.config.report import PageSettings
+from relatent.errors import DataIntegrityError
 from relatent.report.build import Reference
 from relatent.report.cells import TableCell, Verdict, cell_id
 from relatent.report.spec import Slot
-from relatent.report.statistics import holm, paired_difference
+from relatent.report.statistics import PairedDifference, holm, paired_difference
 
 if TYPE_CHECKING:
     import numpy as np
 
-COLUMN = "paired difference"
+# Column of an ordering in the table's CSV: the paper argues it in words, or its table only shows it.
+ARGUED, SHOWN = "paired difference", "paired difference, not argued"
+COLUMNS = (ARGUED, SHOWN)
+_COLUMN_OF = {"argued": ARGUED, "shown": SHOWN}
+
+Values = Mapping[tuple[str, str], "np.ndarray"]
 
 
 @dataclass(frozen=True)
 class Ordering:
-    """A claim that one cell lies below another; cells are (row, column) of the table."""
+    """A claim that one cell lies below another; cells are (row, column) of the table.
+
+    Attributes:
+        column: ARGUED or SHOWN.
+        lower: one cell, or two whose halfway point is meant: *nearer to the first than to the second* is a claim that
+            this point lies below `higher`.
+    """
 
     name: str
     claim: str
-    lower: tuple[str, str]
+    column: str
+    lower: tuple[tuple[str, str], ...]
     higher: tuple[str, str]
     source: str
 
 
-def read_orderings(path: Path) -> list[Ordering]:
-    """The claims of a file of data/reference/."""
+def read_orderings(path: Path, tables: Collection[str]) -> list[Ordering]:
+    """The claims of a file of data/reference/ that are made of one of the paper's tables.
+
+    Args:
+        tables: file stems of the paper's numbers; a claim that names no table is made of all.
+
+    Raises:
+        DataIntegrityError: a basis that is neither `argued` nor `shown`.
+    """
     with path.open(newline="", encoding="utf-8") as file:
-        return [
-            Ordering(
-                row["id"],
-                row["claim"],
-                (row["lower_row"], row["lower_column"]),
-                (row["higher_row"], row["higher_column"]),
-                row["source"],
-            )
-            for row in csv.DictReader(file)
-        ]
+        rows = [row for row in csv.DictReader(file) if not row["tables"] or set(tables) & set(row["tables"].split())]
+    for row in rows:
+        if row["basis"] not in _COLUMN_OF:
+            raise DataIntegrityError(f"{path}: {row['id']}: basis {row['basis']!r} is none of {', '.join(_COLUMN_OF)}")
+    return [
+        Ordering(
+            row["id"],
+            row["claim"],
+            _COLUMN_OF[row["basis"]],
+            tuple((row[f"{end}_row"], row[f"{end}_column"]) for end in ("lower", "halfway_to") if row[f"{end}_row"]),
+            (row["higher_row"], row["higher_column"]),
+            row["source"],
+        )
+        for row in rows
+    ]
 
 
 def ordering_cells(
     orderings: Sequence[Ordering],
     slots: Sequence[Slot],
-    values: Mapping[tuple[str, str], "np.ndarray"],
+    values: Values,
     receipts: Mapping[str, str],
     reference: Reference,
     settings: PageSettings,
@@ -64,17 +89,8 @@ def ordering_cells(
         values: (source, metric) → (seed, image) or (seed, 1), in the unit of the metric.
     """
     by_place = {(slot.row, slot.column): slot for slot in slots}
-    pairs = [(by_place[ordering.lower], by_place[ordering.higher]) for ordering in orderings]
-    differences = [
-        paired_difference(
-            values[lower.source, lower.metric],
-            values[higher.source, higher.metric],
-            step=1.0 if lower.unit == "units" else 0.0,
-        )
-        if (lower.source, lower.metric) in values and (higher.source, higher.metric) in values
-        else None
-        for lower, higher in pairs
-    ]
+    pairs = [([by_place[place] for place in ordering.lower], by_place[ordering.higher]) for ordering in orderings]
+    differences = [_difference(lower, higher, values) for lower, higher in pairs]
     p_values = {
         number: found.p_value for number, found in enumerate(differences) if found and found.p_value is not None
     }
@@ -84,19 +100,20 @@ def ordering_cells(
         paper = _paper_difference(lower, higher, reference)
         common = {
             "row": ordering.name,
-            "column": COLUMN,
+            "column": ordering.column,
             "paper": paper,
             "paper_spread": None,
             "paper_sureness": "derived" if paper is not None else "",
             "n_draws": None,
-            "unit": lower.unit,
-            "cell_id": cell_id(settings.name, ordering.name, COLUMN),
+            "unit": higher.unit,
+            "cell_id": cell_id(settings.name, ordering.name, ordering.column),
         }
         if difference is None:
             rest = dict.fromkeys(("ours", "ours_low", "ours_high", "n_seeds"))
             blank = dict.fromkeys(("interval", "effort", "preset", "data", "receipt"), "")
             cells.append(TableCell(**common, **rest, **blank, verdict="not run"))  # type: ignore[arg-type]
             continue
+        compared = dict.fromkeys(slot.source for slot in (*lower, higher))
         cells.append(
             TableCell(
                 **common,  # type: ignore[arg-type]
@@ -106,23 +123,37 @@ def ordering_cells(
                 interval=difference.interval.over if difference.interval else "",
                 n_seeds=difference.n_seeds,
                 effort=settings.effort,
-                preset=settings.presets.get(lower.source, ""),
-                data=lower.source.split("/")[1],
+                preset=settings.presets.get(higher.source, ""),
+                data=higher.source.split("/")[1],
                 verdict=_verdict(difference.mean, adjusted.get(number, 1.0)),
-                receipt=f"{receipts[lower.source]} {receipts[higher.source]}",
+                receipt=" ".join(receipts[source] for source in compared),
             )
         )
     return cells
 
 
-def _paper_difference(lower: Slot, higher: Slot, reference: Reference) -> float | None:
-    values = []
-    for slot in (lower, higher):
-        number = reference[slot.reference[0]].get(slot.reference[1:]) if slot.reference else None
-        if number is None:
-            return None
-        values.append(number.value)
-    return round(values[0] - values[1], 2)
+def _difference(lower: Sequence[Slot], higher: Slot, values: Values) -> PairedDifference | None:
+    """Ours; None where a cell was not run."""
+    compared = [values.get((slot.source, slot.metric)) for slot in (*lower, higher)]
+    found = [value for value in compared if value is not None]
+    if len(found) < len(compared):
+        return None
+    seeds = min(len(value) for value in found)
+    *low, high = (value[:seeds] for value in found)
+    halfway = (low[0] + low[-1]) / 2  # of one cell, itself
+    return paired_difference(halfway, high, step=1.0 if higher.unit == "units" else 0.0)
+
+
+def _paper_difference(lower: Sequence[Slot], higher: Slot, reference: Reference) -> float | None:
+    """That of its printed values; None where one of them is not printed."""
+    numbers = [
+        reference[slot.reference[0]].get(slot.reference[1:]) if slot.reference else None for slot in (*lower, higher)
+    ]
+    values = [number.value for number in numbers if number is not None]
+    if len(values) < len(numbers):
+        return None
+    *low, high = values
+    return round((low[0] + low[-1]) / 2 - high, 3)  # a halfway point has one decimal more than its ends
 
 
 def _verdict(difference: float, adjusted_p: float) -> Verdict:

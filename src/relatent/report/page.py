@@ -5,7 +5,7 @@ import html
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from relatent.errors import DataIntegrityError, MissingDataError
 from relatent.ledger.files import read_json
 from relatent.ledger.lineage import ReceiptBook
 from relatent.report.catalogue import TABLES, table_spec
-from relatent.report.cells import VERDICTS, read_cells
+from relatent.report.cells import VERDICTS, TableCell, Verdict, read_cells
 from relatent.report.costs import phase_costs
 from relatent.report.figure_catalogue import FIGURES
 from relatent.report.lineage import Link, anchor_of, links_behind
-from relatent.report.orderings import COLUMN as ORDERING
+from relatent.report.orderings import ARGUED, SHOWN
+from relatent.report.orderings import COLUMNS as ORDERINGS
 from relatent.report.render import STYLE, words
 from relatent.report.slots_iwae import AGREEMENT
 from relatent.report.words import made_with
@@ -139,7 +140,7 @@ def verdict_counts(folder: Path) -> Mapping[str, int]:
         cell.verdict
         for path in sorted((folder / "tables").glob("*.csv"))
         for cell in read_cells(path)
-        if cell.paper is not None and cell.column != ORDERING
+        if cell.paper is not None and cell.column not in ORDERINGS
     )
     return {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]}
 
@@ -151,12 +152,11 @@ def findings(folder: Path) -> list[str]:
         all_cells = read_cells(path)
         measured = [cell for cell in all_cells if cell.ours is not None]
         title = table_spec(path.stem).title
-        argued = sum(cell.column == ORDERING for cell in all_cells)
-        orderings = [cell for cell in measured if cell.column == ORDERING and cell.ours_low is not None]
-        tested = Counter[str](cell.verdict for cell in orderings)
+        argued, shown = ([cell for cell in all_cells if cell.column == column] for column in (ARGUED, SHOWN))
+        tested = [cell for cell in (*argued, *shown) if cell.ours_low is not None]
         if tested:
-            one_seed = all(cell.n_seeds == 1 for cell in orderings)
-            sentences.append(f"{title}: {orderings_sentence(argued, tested, one_seed)}")
+            one_seed = all(cell.n_seeds == 1 for cell in tested)
+            sentences.append(f"{title}: {orderings_sentence(argued, shown, one_seed)}")
         exact = [cell for cell in measured if cell.column == AGREEMENT]
         if exact:
             agree = sum(cell.verdict == "reproduced" for cell in exact)
@@ -169,32 +169,40 @@ def findings(folder: Path) -> list[str]:
     return sentences
 
 
-def orderings_sentence(argued: int, tested: Mapping[str, int], one_seed: bool = False) -> str:
-    """How the orderings fell that the paper argues.
+def orderings_sentence(argued: Sequence[TableCell], shown: Sequence[TableCell], one_seed: bool = False) -> str:
+    """How the orderings fell that the paper argues, and those that its table shows besides.
 
     Args:
-        argued: how many there are.
-        tested: how many of those that could be tested have each verdict.
         one_seed: of each cell, so that only the choice of test images is counted.
     """
-    falls = {
+    words = _how_they_fell(argued, "ordering{} the paper argues")
+    if shown:
+        words += f"; {_how_they_fell(shown, 'more that its table shows')}"
+    known = " (one seed each: what another training would change is not counted)" if one_seed else ""
+    return f"{words}{known}."
+
+
+def _how_they_fell(orderings: Sequence[TableCell], what: str) -> str:
+    """Those that were not run, or could not be tested, are not passed over: one that holds is not one of one."""
+    falls: dict[Verdict, tuple[str, str]] = {
         "reproduced": ("holds", "hold"),
         "inconclusive": ("is undecided", "are undecided"),
         "worse": ("is reversed", "are reversed"),
     }
-    found = [(tested[verdict], falls[verdict]) for verdict in falls if tested.get(verdict)]
-    fell = ", ".join(f"{count} {one if count == 1 else several}" for count, (one, several) in found)
-    n_tested = sum(count for count, _ in found)
-    known = " (one seed each: what another training would change is not counted)" if one_seed else ""
-    if argued == 1:
-        words = f"the one ordering the paper argues {found[0][1][0]}"
-    elif n_tested == argued:
-        words = f"of {argued} orderings the paper argues, {fell}"
-    elif n_tested == 1:
-        words = f"of {argued} orderings the paper argues, the one that could be tested {found[0][1][0]}"
-    else:
-        words = f"of {argued} orderings the paper argues, {n_tested} could be tested: {fell}"
-    return f"{words}{known}."
+    tested = Counter(cell.verdict for cell in orderings if cell.ours_low is not None)
+    found = [(tested[verdict], words) for verdict, words in falls.items() if tested[verdict]]
+    fell = ", ".join(f"{number} {one if number == 1 else several}" for number, (one, several) in found)
+    count, n_tested = len(orderings), tested.total()
+    of_all = f"of {count} {what.format('s')}"
+    if n_tested == 0:
+        return f"{of_all}, none could be tested"
+    if count == 1:
+        return f"the one {what.format('')} {found[0][1][0]}"
+    if n_tested == count:
+        return f"{of_all}, {fell}"
+    if n_tested == 1:
+        return f"{of_all}, the one that could be tested {found[0][1][0]}"
+    return f"{of_all}, {n_tested} could be tested: {fell}"
 
 
 def environments(folder: Path) -> list[tuple[str, Mapping[str, Any]]]:

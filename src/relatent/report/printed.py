@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from relatent.report.cells import TableCell
-from relatent.report.orderings import COLUMN as ORDERING_COLUMN
+from relatent.report.orderings import ARGUED, SHOWN
+from relatent.report.orderings import COLUMNS as ORDERINGS
 from relatent.report.spec import PrintedColumn, TableSpec
 
 
@@ -62,8 +63,8 @@ def lay_out(
         facts: what the numbers were measured with, e.g. "k = 5,000, 400 test images"; ends the caption.
         notes: what else stands below the table.
     """
-    main = [cell for cell in cells if cell.column != ORDERING_COLUMN]
-    paired = [cell for cell in cells if cell.column == ORDERING_COLUMN]
+    main = [cell for cell in cells if cell.column not in ORDERINGS]
+    paired = [cell for cell in cells if cell.column in ORDERINGS]
     table = _main_table(name, spec, main, facts)
     tables = [replace(table, notes=(*table.notes, *notes))]
     if any(cell.ours is not None for cell in paired):
@@ -104,7 +105,7 @@ ORDERING_WORDS = {"reproduced": "holds", "inconclusive": "undecided", "worse": "
 
 def _orderings_table(name: str, cells: Sequence[TableCell]) -> PrintedTable:
     def row(cell: TableCell) -> tuple[PrintedCell, ...]:
-        whole = _printed([cell], PrintedColumn("", (ORDERING_COLUMN,)))
+        whole = _printed([cell], PrintedColumn("", (cell.column,)))
         paper = "" if cell.paper is None else number(cell.paper, cell.unit, None)
         difference = replace(whole, interval="", beside="")
         if cell.ours is None:
@@ -112,18 +113,32 @@ def _orderings_table(name: str, cells: Sequence[TableCell]) -> PrintedTable:
         words = (whole.interval, paper, ORDERING_WORDS[cell.verdict] if whole.interval else "untested")
         return difference, *(PrintedCell(ours=text, plain=True) for text in words)
 
+    found = [
+        (heading, tuple((cell.row, row(cell)) for cell in cells if cell.column == column))
+        for heading, column in (("argued in words", ARGUED), ("shown by the table", SHOWN))
+    ]
+    groups = tuple((heading, rows) for heading, rows in found if rows)
     return PrintedTable(
         name=f"{name}_orderings",
-        title="Orderings the paper argues",
+        title="Orderings of the paper",
         caption="Paired difference of NLL (nats) on the same test images, or of active units (counts of the same "
         "seeds), negative where the paper's ordering holds, with a 95 % interval over "
         f"{' or '.join(_in_order(cell.interval for cell in cells if cell.interval))}; the paper's difference is of its "
-        "printed values. Verdicts (in the CSV: reproduced, inconclusive, worse) after Holm's adjustment at 5 %, "
-        f"whether or not the values themselves are comparable.{_one_seed(cells)}",
+        f"printed values.{_halfway(cells)} Verdicts (in the CSV: reproduced, inconclusive, worse) after Holm's "
+        f"adjustment at 5 %, whether or not the values themselves are comparable.{_one_seed(cells)}",
         stub="ordering",
         heads=(("", "difference"), ("", "95 % interval"), ("", "paper"), ("", "verdict")),
-        groups=(("", tuple((cell.row, row(cell)) for cell in cells)),),
+        groups=groups,
         notes=(),
+    )
+
+
+def _halfway(cells: Sequence[TableCell]) -> str:
+    if not any(" nearer to " in cell.row for cell in cells):
+        return ""
+    return (
+        " Nearer to one cell than to another means above the point halfway between them; the difference is that "
+        "point's, less the cell's."
     )
 
 
