@@ -64,6 +64,7 @@ def make_density(root: Path, study: str = "demo", dataset: str = "digits", cells
         }
         if "L2" in cell:
             metrics["active_units_z2"] = {"value": 4.0, "per_seed": [4, 4, 4][: len(seeds)], "unit": "units"}
+            metrics["active_units_z2_code"] = {"value": 9.0, "per_seed": [9, 9, 9][: len(seeds)], "unit": "units"}
         write_json(folder / "metrics.json", metrics)
         lines = ["seed,layer,unit,variance,variance_code"]
         for seed in seeds:

@@ -65,5 +65,23 @@ def test_at_most_is_a_bound_on_both_sides(ends, verdict):
     assert verdict_beside(0.06, 0.005, value, interval, 0.0, "at most") == verdict
 
 
+@pytest.mark.parametrize(
+    ("ends", "verdict"),
+    [
+        ((0.62, 0.79), "reproduced"),
+        ((0.616, 0.794), "reproduced"),
+        ((0.60, 0.70), "inconclusive"),
+        ((0.5, 0.9), "inconclusive"),
+        ((0.02, 0.04), "worse"),
+        ((-0.7, -0.5), "worse"),
+        ((1.0, 1.1), "worse"),
+    ],
+)
+def test_a_range_has_two_ends_and_no_negative(ends, verdict):
+    """Burda et al. 2016, sec. 5.1: the training log-likelihood was 0.62 to 0.79 nats higher, rounded, not lower."""
+    value, interval = sum(ends) / 2, Interval(*ends, "regression")
+    assert verdict_beside(0.705, 0.005, value, interval, 0.085, "within") == verdict
+
+
 def test_holm_is_the_textbooks():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])

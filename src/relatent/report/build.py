@@ -185,4 +185,5 @@ def _verdict(slot: Slot, effort: str, paper: PaperNumber | None, value: float, i
     """DESIGN 4.8: a shorter schedule, other data or fewer images are not comparable, whatever the numbers say."""
     if paper is None or (effort != "paper" and not slot.any_effort) or not slot.same_data:
         return "not comparable"
-    return verdict_beside(paper.value, paper.rounding, value, interval, slot.margin, slot.better)
+    margin = slot.margin + (paper.spread or 0.0 if slot.better == "within" else 0.0)
+    return verdict_beside(paper.value, paper.rounding, value, interval, margin, slot.better)

@@ -96,7 +96,9 @@ def printed_forms(cells: Sequence[TableCell]) -> set[str]:
     forms: set[str] = set()
     for cell in cells:
         scale = {"fraction": 100, "share": 100, "thousandths": 1000}.get(cell.unit, 1)
-        for value in (cell.paper, cell.paper_spread, cell.ours, cell.ours_low, cell.ours_high, cell.difference):
+        middle, half = cell.paper or 0.0, cell.paper_spread or 0.0
+        papers = (cell.paper, cell.paper_spread, middle - half, middle + half)  # its range, where it gives one
+        for value in (*papers, cell.ours, cell.ours_low, cell.ours_high, cell.difference):
             if value is not None:
                 for decimals in range(5):
                     text = f"{scale * value:,.{decimals}f}".replace("-", "−")

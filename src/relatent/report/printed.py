@@ -154,14 +154,17 @@ def _printed(cells: Sequence[TableCell], column: PrintedColumn) -> PrintedCell:
         return PrintedCell()
     papers = [cell for cell in cells if cell.paper is not None]
     paper = "+".join(as_the_paper(cell.paper, cell.unit) for cell in papers if cell.paper is not None)
-    if len(papers) == 1 and papers[0].paper_spread is not None:
+    if column.within and papers:
+        paper = _range(papers[0])
+    elif len(papers) == 1 and papers[0].paper_spread is not None:
         paper += f" ± {as_the_paper(papers[0].paper_spread, papers[0].unit)}"
     if any(cell.paper_sureness == "unconfirmed" for cell in papers):
         paper += " (unconfirmed)"
     verdict = cells[0].verdict if len({cell.verdict for cell in cells}) == 1 else " / ".join(c.verdict for c in cells)
+    who = "released code" if any(cell.paper_sureness == "released code" for cell in papers) else "paper"
     if all(cell.ours is None for cell in cells):
         words = verdict if papers else ""
-        return PrintedCell(ours=words, beside=f"paper {paper}" if paper else "", cell_ids=_ids(cells))
+        return PrintedCell(ours=words, beside=f"{who} {paper}" if paper else "", cell_ids=_ids(cells))
     at_least = "≥ " if any(cell.interval == "at least" for cell in cells) else ""
     ours = at_least + "+".join(number(cell.ours, cell.unit, column.decimals) for cell in cells if cell.ours is not None)
     interval = ""
@@ -170,14 +173,22 @@ def _printed(cells: Sequence[TableCell], column: PrintedColumn) -> PrintedCell:
         interval = f"[{low}, {high}]".replace(" %", "")
     if column.at_most:
         paper = f"≤ {paper}" if paper else ""
-    else:
+    elif not column.within:
         paper += _difference(cells)
-    beside = f"paper {paper}, {verdict}" if paper else ""
+    beside = f"{who} {paper}, {verdict}" if paper else ""
     if not paper and verdict in ("reproduced", "worse"):
         beside = {"reproduced": "agrees", "worse": "does not agree"}[verdict]
     return PrintedCell(
         ours, interval, beside, _ids(cells), tuple(_in_order(r for c in cells for r in c.receipt.split()))
     )
+
+
+def _range(cell: TableCell) -> str:
+    """`0.62 to 0.79`, or `about 3.50` where no range is given."""
+    middle, half = cell.paper or 0.0, cell.paper_spread
+    if half is None:
+        return f"about {number(middle, cell.unit, None)}"
+    return f"{number(middle - half, cell.unit, None)} to {number(middle + half, cell.unit, None)}"
 
 
 def _difference(cells: Sequence[TableCell]) -> str:

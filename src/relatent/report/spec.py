@@ -41,7 +41,8 @@ class Slot:
 class PrintedColumn:
     """A column as printed: one column of the CSV, or several joined, like `16+5` active units.
 
-    `at_most`: the paper's number is a bound, and how far ours is from it says nothing.
+    `at_most`: the paper's number is a bound, and how far ours is from it says nothing. `within`: it is the middle of a
+    range, half as wide as its spread says, or without one *about* a number.
     """
 
     heading: str
@@ -50,6 +51,7 @@ class PrintedColumn:
     interval: bool = True
     decimals: int | None = None
     at_most: bool = False
+    within: bool = False
 
 
 @dataclass(frozen=True)

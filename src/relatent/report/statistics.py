@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 Z_95 = 1.959963984540054  # normal quantile at 0.975
-Better = Literal["lower", "higher", "at most"]
+Better = Literal["lower", "higher", "at most", "within"]
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,13 @@ def verdict_beside(
     The paper's value lies within ± `rounding` of what it prints (half a unit of its last decimal), so the margin is
     widened by that much. Two one-sided tests (Schuirmann 1987), read off the interval: all of it inside the margin is
     *reproduced*, all of it outside is *better* or *worse*, anything else *inconclusive*. Where the paper only says how
-    large a difference gets *at most*, everything between that and its negative is the paper's.
+    large a difference gets *at most*, everything between that and its negative is the paper's; where it gives a range
+    of values, what lies *within*. Outside of these neither side is the better one: both are *worse*.
 
     Args:
-        margin: in the unit of the value; differences up to it do not matter.
-        better: whether lower or higher values are better, or the paper's is the largest there is.
+        margin: in the unit of the value; differences up to it do not matter. Half the width of a range.
+        better: whether lower or higher values are better, or the paper's is the largest there is, or the middle of a
+            range.
     """
     low, high = (interval.low, interval.high) if interval is not None else (ours, ours)
     reach = margin + rounding
