@@ -63,6 +63,28 @@ LESS = {
         lambda v: v["evaluate_nll"].update(precision="bfloat16"),
         "evaluate_nll.precision is bfloat16",
     ),
+    "images of activity": (
+        "iwae",
+        lambda v: v["evaluate_nll"].update(activity_images=499),
+        "evaluate_nll.activity_images is 499: effort `paper` means the paper's null (Burda et al. 2016, sec. 5.2); "
+        "write null, or 500 or more",
+    ),
+    "images without inactive units": (
+        "iwae",
+        lambda v: v["evaluate_nll"].update(removed={"run": "all", "images": 5}),
+        "evaluate_nll.removed.images is 5: effort `paper` means the paper's null",
+    ),
+    "training images": (
+        "iwae",
+        lambda v: v["evaluate_nll"].update(train_images=5),
+        "evaluate_nll.train_images is 5: effort `paper` means the paper's null (Burda et al. 2016, sec. 5); "
+        "write null, or 0 to leave it out, or `train_minus_test: {run: all}`",
+    ),
+    "training images taken to all for some cells only": (
+        "iwae",
+        lambda v: v["evaluate_nll"].update(train_images=1000, train_minus_test={"run": v["density"]["run"][1:]}),
+        "evaluate_nll.train_images is 1000",
+    ),
     "passes of a cell": (
         "dcgan",
         lambda v: v["gan"]["per_cell"]["svhn/svhn32"].update(epochs=20),
@@ -125,3 +147,19 @@ def test_each_wrong_key_has_a_line_of_its_own():
     values = changed("iwae", lambda v: (v["density"].update(stages=1), v["evaluate_nll"].update(k=5, test_images=500)))
     keys = [line.removeprefix("x.yaml: ").partition(" is ")[0] for line in refusal(values).splitlines()]
     assert keys == ["density.stages", "evaluate_nll.k", "evaluate_nll.test_images"]
+
+
+ENOUGH = {
+    "the released code's images": {"activity_images": 500},
+    "nothing removed": {"removed": {}},
+    "no training images": {"train_images": 0},
+    "some training images, taken to all": {"train_images": 1000, "train_minus_test": {"run": "all"}},
+    "the same, cell by cell": {"train_images": 1000, "train_minus_test": {"run": PAPERS["iwae"]["density"]["run"]}},
+}
+
+
+@pytest.mark.parametrize("name", ENOUGH)
+def test_what_is_not_less_is_taken(name):
+    """As many images as one of the two sources, or none: what is not measured cannot be mistaken for the paper's."""
+    values = changed("iwae", lambda v: v["evaluate_nll"].update(ENOUGH[name]))
+    assert study_from(values, "x.yaml", DATASETS).effort == "paper"

@@ -37,6 +37,7 @@ PAPER_RUNS = {
 }
 HELD_OUT = 10_000  # images of MNIST and of SVHN (Radford et al. 2016, sec. 5.2 and supplement)
 LABELS_PER_CLASS = {"cifar10": 400, "svhn": 100}  # Radford et al. 2016, tables 1 and 2
+ACTIVITY_IMAGES = 500  # of the released code; the paper's variance is over all x
 
 
 def less_than_the_papers(
@@ -66,6 +67,23 @@ def _of_density(density: DensitySection, evaluation: EvaluationSection) -> Itera
     ):
         if ours != theirs:
             yield _line(key, ours, theirs, IWAE)
+    images = evaluation.activity_images
+    if images is not None and images < ACTIVITY_IMAGES:
+        remedy = f"write null, or {ACTIVITY_IMAGES} or more, as its released code has"
+        yield _line("evaluate_nll.activity_images", images, None, IWAE + ".2", remedy)
+    # Of some images, these two would be set beside what was measured on all; left out, they print nothing.
+    if evaluation.removed.run and evaluation.removed.images is not None:
+        remedy = "write null, or leave `removed` out"
+        yield _line("evaluate_nll.removed.images", evaluation.removed.images, None, IWAE + ".2", remedy)
+    if evaluation.train_images and not _taken_to_all(density, evaluation):
+        remedy = "write null, or 0 to leave it out, or `train_minus_test: {run: all}`, which takes it to all images"
+        yield _line("evaluate_nll.train_images", evaluation.train_images, None, IWAE, remedy)
+
+
+def _taken_to_all(density: DensitySection, evaluation: EvaluationSection) -> bool:
+    """Whether the L_k of every cell's training images is taken from those scored to all (`train_minus_test`)."""
+    covered = evaluation.train_minus_test.run
+    return covered == "all" or {*density.run, *density.adopted} <= set(covered)
 
 
 def _of_gan(gan: GanSection, cell: str) -> Iterator[str]:
