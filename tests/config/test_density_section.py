@@ -101,6 +101,18 @@ def test_a_wrong_section_is_one_sentence(values, sentence):
         checked(DensitySection, {"run": ["a/vae-L1-k1"], "stages": 4, **values}, "study.yaml")
 
 
+@pytest.mark.parametrize("estimator", ["stl", "dreg", "single", "kl"])
+def test_an_estimator_of_the_cpu_is_not_sent_to_a_gpu(estimator):
+    """All seeds at once know the plain one only: told when the study is read, not when the job starts on the GPU."""
+    cell = f"m/{'vae' if estimator == 'kl' else 'iwae'}-L1-k5-{estimator}"
+    values = {"run": ["m/vae-L1-k1", cell], "stages": 4, "device": "cuda"}
+    with pytest.raises(ConfigError, match=rf"study.yaml: .*{cell}: the estimator {estimator} .* device: cpu, or under"):
+        checked(DensitySection, values, "study.yaml")
+    assert checked(DensitySection, values | {"device": "cpu"}, "study.yaml").settings_of(cell).estimator == estimator
+    elsewhere = checked(DensitySection, values | {"run": ["m/vae-L1-k1"], "adopted": [cell]}, "study.yaml")
+    assert elsewhere.settings_of(cell).estimator == estimator
+
+
 def test_a_switch_may_start_from_an_adopted_cell():
     """Its files are there, in Git, with their receipt."""
     cells = section("m/vae-L1-k1-to-iwae-k50", adopted=["m/vae-L1-k1"])

@@ -146,7 +146,12 @@ class DensitySection(Settings):
         if listed and (self.stages is None) == (self.epochs is None):
             raise ValueError("give either stages or epochs, the part of the paper's schedule that is run")
         for cell in listed:
-            DensityCellName.parse(cell)
+            estimator = DensityCellName.parse(cell).estimator
+            if cell in self.run and self.device == "cuda" and estimator != "plain":
+                raise ValueError(
+                    f"{cell}: the estimator {estimator} trains on the CPU only, and device is cuda; list the cell in a "
+                    "study with device: cpu, or under adopted once it was trained there"
+                )
             first = self.starts_from(cell)
             if cell in self.run and first is not None and first not in listed:
                 raise ValueError(f"{cell} goes on from {first}, which is listed neither under run nor under adopted")
