@@ -55,6 +55,7 @@ def make_density(root: Path, study: str = "demo", dataset: str = "digits", cells
                 "unit": "nats",
                 "k": 5000,
                 "n_images": 400,
+                "binarisation": "12ab34cd" * 8,
             },
             "train_nll_nats": {"value": 23.0, "test_sampling_stderr": 0.4, "unit": "nats"},
             "nll_change_without_inactive_nats": {"value": -0.01, "stderr": 0.005, "unit": "nats"},

@@ -166,6 +166,23 @@ def test_an_ordering_needs_all_its_cells(root):
     assert cells["L1: VAE k=50 below VAE k=1", ARGUED].verdict == "reproduced"
 
 
+def test_the_caption_names_the_binarisation(root):
+    """As the table of the data does, by the first digits of its sha256."""
+    make_table("iwae_table1_digits")
+    for kind in ("md", "html", "tex"):
+        page = Path(f"results/demo/tables/iwae_table1_digits.{kind}").read_text()
+        assert "400 test images. Test binarisation sha256 12ab34cd12ab." in page, kind
+
+
+def test_cells_of_other_binarisations_are_not_paired(root):
+    """The same pictures with other pixels on would put a difference of images into that of models."""
+    path = Path("results/demo/evaluate_nll/digits/vae-L1-k5/metrics.json")
+    path.write_text(path.read_text().replace("12ab34cd", "77777777"))
+    made_up.receipt(Path().resolve(), path.parent.resolve(), "evaluate_nll", "digits/vae-L1-k5")
+    with pytest.raises(DataIntegrityError, match="digits/vae-L1-k5 were scored on other binarisations of the test"):
+        make_table("iwae_table1_digits")
+
+
 def test_orderings_that_are_only_shown_stand_apart(root):
     make_table("iwae_table1_digits")
     page = Path("results/demo/tables/iwae_table1_digits.md").read_text()

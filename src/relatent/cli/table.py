@@ -12,7 +12,7 @@ from relatent.ledger.files import read_json, write_text
 from relatent.report.build import build_cells
 from relatent.report.catalogue import table_spec
 from relatent.report.cells import TableCell, read_cells, write_cells
-from relatent.report.orderings import ordering_cells, read_orderings
+from relatent.report.orderings import ordering_cells, read_orderings, refuse_other_images
 from relatent.report.printed import facts_of, lay_out
 from relatent.report.reference import read_reference
 from relatent.report.render import html_page, html_tables, latex, markdown
@@ -74,6 +74,7 @@ def _cells(
         raise ConfigError(f"--reference: the table needs data/reference/{', '.join(sorted(missing))}.csv too")
     cells = build_cells(slots, documents, receipts, reference, settings)
     if spec.orderings in files:
+        refuse_other_images(documents)
         values = _paired_values(job.input_lists["per_image"], documents)
         orderings = read_orderings(files[spec.orderings], reference)
         cells += ordering_cells(orderings, slots, values, receipts, reference, settings)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-SHOWN = 12  # digits of a sha256; the whole is in checks.json
+SHOWN = 12  # digits of a sha256; the whole is in checks.json, of a binarisation in metrics.json too
 SPLITS = ("train", "validation", "test", "extra")
 
 

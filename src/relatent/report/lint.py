@@ -124,6 +124,7 @@ def _words_of(spec: TableSpec, cells: Sequence[TableCell], documents: Sequence[M
                     metric.get(key) for key in ("k", "n_images", "n_scored", "n_labels", "chains", "temperatures")
                 )
                 found |= {f"{count:,}" for count in counts if isinstance(count, int)}
+                found |= set(tokens(metric.get("binarisation", ""), "md"))  # a hash may begin with digits
     return found
 
 

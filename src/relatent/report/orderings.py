@@ -7,7 +7,7 @@ import csv
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from relatent.config.report import PageSettings
 from relatent.errors import DataIntegrityError
@@ -70,6 +70,25 @@ def read_orderings(path: Path, tables: Collection[str]) -> list[Ordering]:
         )
         for row in rows
     ]
+
+
+def refuse_other_images(documents: Mapping[str, Mapping[str, Any]]) -> None:
+    """Paired differences are of the same binarised images.
+
+    Args:
+        documents: source → its metrics, of one table.
+
+    Raises:
+        DataIntegrityError: cells were scored on several binarisations of the test images.
+    """
+    nlls = {source: document.get("nll_nats") or {} for source, document in documents.items()}
+    found = {nll["binarisation"]: source for source, nll in nlls.items() if "binarisation" in nll}
+    if len(found) > 1:
+        (first, one), (other, another), *_ = found.items()
+        raise DataIntegrityError(
+            f"{one} and {another} were scored on other binarisations of the test images (sha256 {first[:12]} and "
+            f"{other[:12]}): their difference is not of models alone. Evaluate one of them again."
+        )
 
 
 def ordering_cells(

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from relatent.report.cells import TableCell
+from relatent.report.data_notes import SHOWN as SHOWN_OF_HASH
 from relatent.report.orderings import ARGUED, SHOWN
 from relatent.report.orderings import COLUMNS as ORDERINGS
 from relatent.report.spec import PrintedColumn, TableSpec
@@ -275,6 +276,7 @@ def _in_order(values: object) -> list[str]:
 _FACTS = (
     ("nll_nats", "k", "NLL at k = {}."),
     ("nll_nats", "n_images", "{} test images."),
+    ("nll_nats", "binarisation", "Test binarisation sha256 {}."),
     ("nll_nats", "precision", "Scored in {}."),
     ("log_px_nats", "n_images", "{} images."),
     ("ais_above_bound_nats", "k", "L_k at k = {}."),
@@ -288,16 +290,18 @@ _FACTS = (
 )
 
 
-def _grouped(value: object) -> str:
+def _said(key: str, value: object) -> str:
+    if key == "binarisation":
+        return str(value)[:SHOWN_OF_HASH]
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def facts_of(documents: Mapping[str, Mapping[str, object]]) -> str:
-    """Evaluation k, numbers of images and labels, as the metrics say them; for the caption."""
+    """Evaluation k, numbers of images and labels, which binarisation, as the metrics say them; for the caption."""
     sentences = []
     for name, key, sentence in _FACTS:
         metrics = [metric for document in documents.values() if isinstance(metric := document.get(name), Mapping)]
         values = sorted({metric[key] for metric in metrics if metric.get(key) is not None})
         if values:
-            sentences.append(sentence.format(" or ".join(map(_grouped, values))))
+            sentences.append(sentence.format(" or ".join(_said(key, value) for value in values)))
     return " ".join(sentences)
