@@ -321,7 +321,7 @@ def test_the_fixed_binarisation_has_the_number_of_the_released_code(root):
     """Its README, not the paper, says "about 3.5 nats", and it is printed as that."""
     gap = diagnostics_at_paper_effort("binarized_mnist", ["iwae-L1-k50"])["iwae-L1-k50"]["train minus test"]
     assert (gap.paper, gap.paper_sureness) == (3.5, "released code")
-    assert "released code about 3.50, worse" in Path("results/iwae/tables/iwae_diagnostics.md").read_text()
+    assert "released code about 3.5, worse" in Path("results/iwae/tables/iwae_diagnostics.md").read_text()
 
 
 def test_less_than_ten_active_units_of_layer_2_are_nine(root):

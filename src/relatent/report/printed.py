@@ -185,10 +185,10 @@ def _printed(cells: Sequence[TableCell], column: PrintedColumn) -> PrintedCell:
 
 
 def _range(cell: TableCell) -> str:
-    """`0.62 to 0.79`, or `about 3.50` where no range is given."""
+    """`0.62 to 0.79`, or `about 3.5` where no range is given."""
     middle, half = cell.paper or 0.0, cell.paper_spread
     if half is None:
-        return f"about {number(middle, cell.unit, None)}"
+        return f"about {number(middle, cell.unit, 1)}"
     return f"{number(middle - half, cell.unit, None)} to {number(middle + half, cell.unit, None)}"
 
 
