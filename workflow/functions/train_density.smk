@@ -9,6 +9,12 @@ def density_threads(wildcards):
     return STUDY.density.settings_of(f"{wildcards.dataset}/{wildcards.cell}").threads
 
 
+def density_gpus(wildcards):
+    """Cards that the job holds: one, with all seeds on it, where the cell trains on a GPU."""
+    cell = STUDY.density.settings_of(f"{wildcards.dataset}/{wildcards.cell}")
+    return 1 if cell.device == "cuda" else 0
+
+
 def density_images(wildcards):
     """The training split, and the validation split where the study trains on both."""
     splits = ["train", "validation"] if STUDY.density.with_validation else ["train"]

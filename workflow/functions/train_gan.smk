@@ -23,6 +23,12 @@ def gan_threads(wildcards):
     return settings.threads * settings.processes
 
 
+def gan_gpus(wildcards):
+    """Cards that the job holds: one for each of its processes."""
+    settings = STUDY.gan.settings_of(wildcards.cell)
+    return settings.processes if settings.device == "cuda" else 0
+
+
 def gan_images(wildcards):
     return f"data/prepared/{gan_dataset(wildcards)}/train_images.npy"
 

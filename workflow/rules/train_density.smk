@@ -30,6 +30,7 @@ rule train_density:
     threads: density_threads  # from the settings; torch is told the same number, whatever --cores says
     resources:
         mem_mb=2000,
+        gpu=density_gpus,  # from the settings; the limit is in profiles/default, and Slurm gives as many
     params:
         settings=density_settings,  # this cell's values as JSON, not the whole study
         code=code_digest("relatent.cli.train_density"),  # logic changed: re-make; comment changed: don't

@@ -27,6 +27,7 @@ rule train_gan:
     threads: gan_threads  # from the settings; torch is told the same number, whatever --cores says
     resources:
         mem_mb=3000,
+        gpu=gan_gpus,  # from the settings; the limit is in profiles/default, and Slurm gives as many
     params:
         settings=gan_settings,
         code=code_digest("relatent.cli.train_gan"),
