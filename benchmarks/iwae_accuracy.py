@@ -1,5 +1,7 @@
 """How far L_5000 of a trained net is off by its arithmetic: float32 and bfloat16 less float64, from the same draws.
 
+Printed: mean difference ± its standard error over images, and the largest, in nats.
+
 `python benchmarks/iwae_accuracy.py iwae_short mnist/vae-L1-k1` takes some minutes; the cell's weights are in Git, its
 test images are made by `snakemake --configfile config/iwae_short.yaml data/prepared/mnist/test_images.npy`. A mode that
 moves the first test images by more than 0.01 nats is not offered. Where bfloat16 is emulated, it is slow. How far
@@ -41,7 +43,9 @@ def main() -> None:
     modes: tuple[Precision, ...] = ("float32", "bfloat16")
     for precision in modes:
         moved = scored(precision) - exact
-        print(f"{precision}: mean {moved.mean():+.5f} nats, largest {abs(moved).max():.5f}, of {len(x)} images")
+        error = moved.std(ddof=1) / len(x) ** 0.5  # of the mean, by the choice of images
+        mean, largest = f"{moved.mean():+.5f} ± {error:.5f}", f"{abs(moved).max():.5f}"
+        print(f"{precision}: mean {mean} nats, largest {largest}, of {len(x)} images")
 
 
 if __name__ == "__main__":

@@ -8,11 +8,24 @@ from pathlib import Path
 import pytest
 import yaml
 
+from relatent.config.density import DensitySection
+from relatent.config.evaluation_section import (
+    AnnealingSection,
+    EvaluationSection,
+    RepeatedSection,
+    TrainMinusTestSection,
+)
 from relatent.config.study import load_study, study_from
 from relatent.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 DATASETS = yaml.safe_load((ROOT / "data/registry.yaml").read_text())["datasets"]
+
+
+DENSITY = list(DensitySection.model_fields)
+PARTS = {"annealing": AnnealingSection, "train_minus_test": TrainMinusTestSection, "repeated": RepeatedSection}
+EVALUATION = [key for key in EvaluationSection.model_fields if key not in PARTS]
+EVALUATION += [f"{part}.{key}" for part, section in PARTS.items() for key in section.model_fields]
 
 
 def demo() -> dict:
@@ -157,3 +170,13 @@ def test_the_graph_refuses_a_wrong_study_before_it_is_built(tmp_path):
     assert done.returncode == 2
     assert "density.k_evaluation: unknown key" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("key", [f"density.{key}" for key in DENSITY] + [f"evaluate_nll.{key}" for key in EVALUATION])
+def test_every_key_of_the_density_models_is_explained(key):
+    """In the table of its section, or in that of its own part: config/README.md promises every key of a study."""
+    section, _, name = key.partition(".")
+    page = (ROOT / "config/README.md").read_text().partition(f"## `{section}`")[2].partition("\n## ")[0]
+    part, dot, own = name.partition(".")
+    rows = [row.split(" | ")[0] for row in page.splitlines() if row.startswith("| `")]
+    assert any(f"`{name}`" in row or (dot and row.startswith(f"| `{part}.") and f"`.{own}`" in row) for row in rows)
