@@ -6,6 +6,7 @@ import torch
 from density_models import model_with
 
 from relatent.data.binarisation import static
+from relatent.evaluation import train_minus_test
 from relatent.evaluation.density import TRAIN_BINARISATION_SEED
 from relatent.evaluation.noise import ImageNoise
 from relatent.evaluation.train_minus_test import IMAGES_AT_ONCE, control_bounds, gap_metrics
@@ -37,6 +38,23 @@ def test_neither_other_images_nor_other_models_change_a_control():
     whole = control_bounds(models, grey_images(), 5, seed=0)
     np.testing.assert_allclose(control_bounds(models, grey_images()[:13], 5, seed=0), whole[:, :13], rtol=1e-12)
     np.testing.assert_allclose(control_bounds({1: models[1]}, grey_images(), 5, seed=0), whole[1:], rtol=1e-12)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_samples_in_blocks_are_the_same_samples(layers, monkeypatch):
+    """No more than a block of them is ever held, so that memory does not grow with k; a ragged last block included."""
+    model = model_with(layers=layers, dtype=torch.float64)
+    whole = control_bounds({0: model}, grey_images(), 9, seed=3)
+    held = []
+
+    def log_importance_weights(x, noise):
+        held.append(len(noise[0]))
+        return type(model).log_importance_weights(model, x, noise)
+
+    monkeypatch.setattr(model, "log_importance_weights", log_importance_weights)
+    monkeypatch.setattr(train_minus_test, "SAMPLES_AT_ONCE", 4)
+    np.testing.assert_allclose(control_bounds({0: model}, grey_images(), 9, seed=3), whole, rtol=1e-13)
+    assert held == 3 * [4, 4, 1]
 
 
 def test_the_gap_is_that_of_all_training_images_though_easy_ones_were_scored():

@@ -3,6 +3,7 @@
 L_5000 of 60,000 images is an hour; L_50 of them half a minute, and the two rise and fall together from image to image.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from relatent.objectives.bounds import iwae_bound
 Array = NDArray[np.float64]
 
 IMAGES_AT_ONCE = 20  # as in training, whose batches stay in the cache
+SAMPLES_AT_ONCE = 500  # of each of these images; a hundred megabytes, however large k is
 
 
 @torch.no_grad()
@@ -35,7 +37,7 @@ def control_bounds(
     Args:
         models: by seed; all see the same noise.
         grey: (images, ...) uint8 grey levels.
-        k: samples per image.
+        k: samples per image; they come in blocks, so that memory does not grow with it.
         seed: of the noise.
         advance: called with the number of images just done.
     """
@@ -44,17 +46,28 @@ def control_bounds(
     found = np.empty((len(models), len(binary)))
     for start in range(0, len(binary), IMAGES_AT_ONCE):
         images = range(start, min(start + IMAGES_AT_ONCE, len(binary)))
-        blocks = [ImageNoise(seed, "control posterior noise", image, latents).block(k) for image in images]
-        noise = [
-            torch.from_numpy(np.stack([block[layer].T for block in blocks], axis=1)) for layer in range(len(latents))
-        ]
+        streams = [ImageNoise(seed, "control posterior noise", image, latents) for image in images]
         x = torch.from_numpy(binary[images.start : images.stop])
-        for place, model in enumerate(models.values()):
-            dtype = model.p_x_given_z1.logits.weight.dtype
-            log_w = model.log_importance_weights(x.to(dtype), [part.to(dtype) for part in noise])
-            found[place, images.start : images.stop] = iwae_bound(log_w).double().numpy()
+        bounds = found[:, images.start : images.stop]
+        for done in range(0, k, SAMPLES_AT_ONCE):
+            samples = min(SAMPLES_AT_ONCE, k - done)
+            blocks = [stream.block(samples) for stream in streams]
+            noise = [
+                torch.from_numpy(np.stack([block[layer].T for block in blocks], axis=1))
+                for layer in range(len(latents))
+            ]
+            for place, model in enumerate(models.values()):
+                dtype = model.p_x_given_z1.logits.weight.dtype
+                log_w = model.log_importance_weights(x.to(dtype), [part.to(dtype) for part in noise])
+                bound = iwae_bound(log_w).double().numpy()
+                bounds[place] = _of_both(bounds[place], done, bound, samples) if done else bound
         advance(len(images))
     return found
+
+
+def _of_both(bound: Array, k: int, other: Array, other_k: int) -> Array:
+    """The bound over the samples of two bounds: log of the mean of all weights."""
+    return np.logaddexp(bound + math.log(k), other + math.log(other_k)) - math.log(k + other_k)
 
 
 def gap_metrics(
