@@ -21,7 +21,7 @@ from relatent.objectives.bounds import iwae_bound
 Array = NDArray[np.float64]
 
 IMAGES_AT_ONCE = 20  # as in training, whose batches stay in the cache
-SAMPLES_AT_ONCE = 500  # of each of these images; a hundred megabytes, however large k is
+SAMPLES_AT_ONCE = 500  # of each of these images; some 150 MB, however large k is
 
 
 @torch.no_grad()
