@@ -5,6 +5,7 @@ import pytest
 import torch
 from density_models import images_for, model_with, with_broad_posterior
 
+from relatent.evaluation import active_units
 from relatent.evaluation.active_units import CODE_IMAGES, active_count, activity, kept_units, without_units
 from relatent.evaluation.nll import Scored, evaluate
 
@@ -65,6 +66,17 @@ def test_corrected_variance_of_layer_two_does_not_depend_on_the_number_of_draws(
     few, many = activity(model, x, 5, 0).variance[1], activity(model, x, 80, 1).variance[1]
     np.testing.assert_allclose(few, many, rtol=0.1)
     assert (activity(model, x, 5, 0).variance_code[1] > many * 1.1).any()
+
+
+def test_draws_in_blocks_are_the_same_draws(monkeypatch):
+    """Mean and variance over all are put together from those of blocks, a last one of a single draw included."""
+    model = with_broad_posterior(model_with(layers=2, dtype=torch.float64), log_sd=-1.5)
+    x = images_for(model, 30)
+    whole = activity(model, x, 9, 0)
+    monkeypatch.setattr(active_units, "SAMPLES_AT_ONCE", 4)
+    cut = activity(model, x, 9, 0)
+    np.testing.assert_allclose(cut.variance[1], whole.variance[1], rtol=1e-12)
+    np.testing.assert_array_equal(cut.variance_code[1], whole.variance_code[1])
 
 
 def idle(model):

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from relatent.evaluation.noise import ImageNoise
+from relatent.models.densities import Gaussian
 from relatent.models.density import DensityModel
 
 Array = NDArray[np.float64]
@@ -22,6 +23,7 @@ THRESHOLD = 0.01  # Burda et al. 2016, sec. 5.2
 CODE_IMAGES = 500  # yburda/iwae: "first 500 training images"
 PURPOSE = "activity noise"
 IMAGES_AT_ONCE = 200
+SAMPLES_AT_ONCE = 250  # of z1, of each of these images: some 300 MB, however many there are in all
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,14 @@ class Activity:
     variance_code: tuple[Array, ...]
 
 
+@torch.no_grad()
 def activity(model: DensityModel, x: NDArray[np.uint8], samples: int, seed: int) -> Activity:
     """Measure the activity of every unit.
 
     Args:
         model: one or two stochastic layers.
         x: (images, pixels) in {0, 1}: training images, one binarisation of each.
-        samples: of z1 per image, for layer 2; at least 2.
+        samples: of z1 per image, for layer 2; at least 2. They come in blocks: memory does not grow with them.
         seed: of the noise of z1.
 
     Raises:
@@ -52,15 +55,17 @@ def activity(model: DensityModel, x: NDArray[np.uint8], samples: int, seed: int)
     """
     if len(x) < 2 or (model.layers == 2 and samples < 2):
         raise ValueError(f"activity is a variance: {len(x)} images and {samples} samples are too few")
+    dtype = model.p_x_given_z1.logits.weight.dtype
     z1, z2_first, z2_mean, z2_within = [], [], [], []
     for start in range(0, len(x), IMAGES_AT_ONCE):
         images = range(start, min(start + IMAGES_AT_ONCE, len(x)))
-        encoding, means = _posterior_means(model, x[images.start : images.stop], images, samples, seed)
-        z1.append(encoding)
-        if means is not None:
-            z2_first.append(means[0])
-            z2_mean.append(means.mean(axis=0))
-            z2_within.append(means.var(axis=0, ddof=1))
+        encoding = model.encode(torch.from_numpy(x[images.start : images.stop]).to(dtype))
+        z1.append(encoding.mean.double().numpy())
+        if model.layers == 2:
+            first, mean, within = _means_of_z2(model, encoding, images, samples, seed)
+            z2_first.append(first)
+            z2_mean.append(mean)
+            z2_within.append(within)
     mean1 = np.concatenate(z1)
     variance = [mean1.var(axis=0)]  # biased, to match the authors' released code
     code = [mean1[:CODE_IMAGES].var(axis=0)]
@@ -72,17 +77,24 @@ def activity(model: DensityModel, x: NDArray[np.uint8], samples: int, seed: int)
     return Activity(tuple(variance), tuple(code))
 
 
-@torch.no_grad()
-def _posterior_means(
-    model: DensityModel, x: NDArray[np.uint8], images: range, samples: int, seed: int
-) -> tuple[Array, Array | None]:
-    """E[z1|x], (images, latent_1), and with two layers E[z2|z1] at draws of z1, (samples, images, latent_2)."""
-    encoding = model.encode(torch.from_numpy(x).to(model.p_x_given_z1.logits.weight.dtype))
-    if model.layers == 1:
-        return encoding.mean.double().numpy(), None
-    draws = [ImageNoise(seed, PURPOSE, image, model.latents[:1]).block(samples)[0].T for image in images]
-    z1 = encoding.sample(torch.from_numpy(np.stack(draws, axis=1)).to(encoding.mean.dtype))
-    return encoding.mean.double().numpy(), model.encode_z2(z1).mean.double().numpy()
+def _means_of_z2(
+    model: DensityModel, encoding: Gaussian, images: range, samples: int, seed: int
+) -> tuple[Array, Array, Array]:
+    """Of E[z2|z1] at draws of z1: at the first one, the mean and the variance over them, each (images, latent_2)."""
+    streams = [ImageNoise(seed, PURPOSE, image, model.latents[:1]) for image in images]
+    for done in range(0, samples, SAMPLES_AT_ONCE):
+        count = min(SAMPLES_AT_ONCE, samples - done)
+        noise = torch.from_numpy(np.stack([stream.block(count)[0].T for stream in streams], axis=1))
+        means = model.encode_z2(encoding.sample(noise.to(encoding.mean.dtype))).mean.double().numpy()
+        of_block = means.mean(axis=0)
+        squares_of_block = np.square(means - of_block).sum(axis=0)
+        if not done:
+            first, mean, squares = means[0], of_block, squares_of_block
+            continue
+        shift = of_block - mean
+        mean = mean + shift * count / (done + count)
+        squares = squares + squares_of_block + np.square(shift) * done * count / (done + count)
+    return first, mean, squares / (samples - 1)
 
 
 def kept_units(variance: Sequence[Array], threshold: float = THRESHOLD) -> tuple[NDArray[np.int64], ...]:
