@@ -8,6 +8,7 @@ import torch
 from density_models import images_for, model_with, with_broad_posterior
 from scipy import stats
 
+from relatent.evaluation import ais
 from relatent.evaluation.ais import Annealer, DensityTarget, inverse_temperatures, simulate
 from relatent.evaluation.annealed import IMAGES_AT_ONCE, AnnealingEffort, annealed_metrics
 from relatent.evaluation.nll import Scored, evaluate
@@ -68,6 +69,22 @@ def test_weights_average_to_px():
     annealer.tune(8)
     ratio = np.exp(annealer.forward(3000).log_w - model.log_px(x).numpy())
     assert (abs(ratio.mean(0) - 1) < 4 * ratio.std(0) / math.sqrt(3000)).all()
+
+
+def test_chains_come_in_blocks_with_noise_of_their_own(monkeypatch):
+    """The first block is what a run of so few gives; no later chain repeats one; acceptance is the mean over all."""
+    model, x, _ = linear_gaussian(images=3)
+    annealer = Annealer(LinearGaussianTarget(model, x), inverse_temperatures(5, "sigmoid"), 0, len(x))
+    annealer.tune(4)
+    few = annealer.forward(4)
+    monkeypatch.setattr(ais, "CHAINS_AT_ONCE", 4)
+    blocks = [annealer.forward(4), *(annealer._forward(begin, chains) for begin, chains in ((4, 4), (8, 1)))]
+    many = annealer.forward(9)
+    np.testing.assert_array_equal(many.log_w[:4], few.log_w)
+    assert many.log_w.shape == (9, 3)
+    assert len(np.unique(many.log_w)) == 27
+    shares = np.array([4, 4, 1]) / 9
+    np.testing.assert_allclose(many.accepted, shares @ np.array([block.accepted for block in blocks]), rtol=1e-12)
 
 
 def test_more_temperatures_tighten_both_sides():

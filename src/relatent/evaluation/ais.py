@@ -29,6 +29,7 @@ Schedule = Literal["linear", "sigmoid"]
 LEAPFROG_STEPS = 10  # Wu et al. 2017
 ACCEPTANCE = 0.65  # Wu et al. 2017: what step sizes are tuned to
 SIGMOID_RADIUS = 4.0  # tonywu95/eval_gen
+CHAINS_AT_ONCE = 250  # of each image; of 20 images at 784 pixels some 200 MB, however many chains there are in all
 STEP_CHANGE = 1.05  # factor by which a pilot's step size moves after each transition
 
 
@@ -154,7 +155,15 @@ class Annealer:
 
     def forward(self, chains: int) -> Annealed:
         """From the start to the posterior: E[w] = p(x), so the log of the mean weight is a lower bound."""
-        noise = self._noise("forward")
+        begins = range(0, chains, CHAINS_AT_ONCE)
+        blocks = [self._forward(begin, min(CHAINS_AT_ONCE, chains - begin)) for begin in begins]
+        log_w = np.concatenate([block.log_w for block in blocks])
+        accepted = sum(len(block.log_w) / chains * block.accepted for block in blocks)
+        return Annealed(log_w, np.asarray(accepted))
+
+    def _forward(self, begin: int, chains: int) -> Annealed:
+        """Chains `begin` and on; each block has noise of its own."""
+        noise = self._noise(f"forward from {begin}" if begin else "forward")
         z = self.target.sample_start(noise(chains)[0])
         log_w = torch.zeros(z.shape[:2], dtype=torch.float64)
         accepted = torch.zeros(len(self.images), dtype=torch.float64)
