@@ -5,12 +5,15 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import made_up
 import pytest
 
 from conftest import REPOSITORY, make_figure, make_table
 from relatent.cli import report
 from relatent.errors import MissingDataError
-from relatent.report.page import duration, orderings_sentence
+from relatent.report.cells import read_cells
+from relatent.report.orderings import ARGUED, verdict_words
+from relatent.report.page import duration, orderings_sentence, sizes_as_published, verdict_counts
 
 
 @pytest.fixture
@@ -71,6 +74,44 @@ def test_the_page_says_effort_settings_cost_and_findings(page):
 def test_orderings_are_counted_as_a_person_says_them(argued, tested, sentence):
     """And those that were not run are not passed over: one that holds of one tested is not one of one argued."""
     assert orderings_sentence(fallen(argued, tested), []) == sentence
+
+
+def test_sizes_of_the_data_are_no_reproduction(root):
+    """A dataset that has as many images as published says nothing of what was trained on it: it is counted apart."""
+    shutil.copytree("data/prepared/digits", "data/prepared/mnist")
+    path = Path("data/prepared/mnist/checks.json")
+    path.write_text(path.read_text().replace('"value": 400', '"value": 10000'))
+    Path("data/prepared/mnist/checks.receipt.json").unlink()
+    made_up.receipt(root, root / path.parent, "check_data", "mnist", name="checks.receipt.json")
+    make_table("data_checks", ["prepared/mnist"], study="short")
+    folder = Path("results/short")
+    sizes = [cell for cell in read_cells(folder / "tables/data_checks.csv") if cell.paper and cell.ours]
+    assert [cell.verdict for cell in sizes] == ["worse", "reproduced"]  # 1,297 training images, 10,000 of test
+    assert verdict_counts(folder) == {} and sizes_as_published(folder) == (1, 2)
+
+
+def test_what_is_counted_beside_the_paper_is_results(root):
+    """Orderings are findings, the width of a net is a setting, and a number from memory is no target."""
+    make_table("dcgan_table3_mnist_nn", effort="paper")  # "Real data", unconfirmed: reproduced
+    make_table("dcgan_table1_digits", effort="paper")
+    make_table("iwae_table1_digits", effort="paper")
+    counts = verdict_counts(Path("results/demo"))
+    assert "reproduced" not in counts and counts["not comparable"] > 0
+
+
+@pytest.mark.parametrize(
+    ("verdict", "tested", "words"),
+    [
+        ("reproduced", True, "holds"),
+        ("worse", True, "reversed"),
+        ("worse", False, "untested"),
+        ("not run", True, "not run"),
+    ],
+)
+def test_an_ordering_holds_and_is_never_called_reproduced(verdict, tested, words):
+    """What is compared is a direction; a number beside it has the verdict of its own."""
+    assert verdict_words(ARGUED, verdict, tested) == words
+    assert verdict_words("VAE NLL", verdict, tested) == verdict
 
 
 def fallen(count, tested):

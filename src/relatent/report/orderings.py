@@ -24,6 +24,10 @@ ARGUED, SHOWN = "paired difference", "paired difference, not argued"
 COLUMNS = (ARGUED, SHOWN)
 _COLUMN_OF = {"argued": ARGUED, "shown": SHOWN}
 
+# How the verdict on an ordering reads wherever it is shown: what is compared with the paper is a direction, and one that
+# holds is no number reproduced. The CSV keeps the verdicts that all its rows share.
+ORDERING_WORDS: Mapping[Verdict, str] = {"reproduced": "holds", "inconclusive": "undecided", "worse": "reversed"}
+
 Values = Mapping[tuple[str, str], "np.ndarray"]
 
 
@@ -149,6 +153,17 @@ def ordering_cells(
             )
         )
     return cells
+
+
+def verdict_words(column: str, verdict: Verdict, tested: bool = True) -> str:
+    """A verdict of the CSV as a page says it.
+
+    Args:
+        tested: whether the cell has an interval; a difference of one seed has none.
+    """
+    if column not in COLUMNS or verdict not in ORDERING_WORDS:
+        return verdict
+    return ORDERING_WORDS[verdict] if tested else "untested"
 
 
 def _difference(lower: Sequence[Slot], higher: Slot, values: Values) -> PairedDifference | None:

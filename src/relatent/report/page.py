@@ -22,8 +22,11 @@ from relatent.report.lineage import Link, anchor_of, links_behind
 from relatent.report.orderings import ARGUED, SHOWN
 from relatent.report.orderings import COLUMNS as ORDERINGS
 from relatent.report.render import STYLE, words
+from relatent.report.slots_dcgan import FEATURE_UNITS
 from relatent.report.slots_iwae import AGREEMENT
 from relatent.report.words import made_with
+
+DATA = "data_checks"  # its cells beside a paper's are sizes of the data, which nothing of ours could reproduce
 
 PHASES = (
     "fetch",
@@ -90,6 +93,7 @@ def report_page(study: str, settings_text: str, effort: str) -> str:
         tables=tables,
         figures=figures,
         verdicts=verdict_counts(folder),
+        sizes=sizes_as_published(folder),
         findings=findings(folder),
         costs=costs,
         total_s=sum(cost.seconds for cost in costs),
@@ -135,14 +139,26 @@ def report_figures(folder: Path) -> list[ReportFigure]:
 
 
 def verdict_counts(folder: Path) -> Mapping[str, int]:
-    """How many cells have each verdict, over all tables, where the paper prints a number; orderings are findings."""
+    """How many cells have each verdict, over all tables, where the paper prints a number.
+
+    Left out is what would count as a reproduction and is none: the sizes of the data, the widths of nets, and numbers
+    of the paper that we have from memory. Orderings are findings.
+    """
     counts: Counter[str] = Counter(
         cell.verdict
         for path in sorted((folder / "tables").glob("*.csv"))
         for cell in read_cells(path)
-        if cell.paper is not None and cell.column not in ORDERINGS
+        if path.stem != DATA and cell.paper is not None and cell.column not in (*ORDERINGS, FEATURE_UNITS)
+        if "unconfirmed" not in cell.paper_sureness
     )
     return {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]}
+
+
+def sizes_as_published(folder: Path) -> tuple[int, int]:
+    """How many datasets' sizes are those published, and of how many that can be said."""
+    path = folder / "tables" / f"{DATA}.csv"
+    beside = [c for c in read_cells(path) if c.paper is not None and c.ours is not None] if path.is_file() else []
+    return sum(cell.verdict == "reproduced" for cell in beside), len(beside)
 
 
 def findings(folder: Path) -> list[str]:

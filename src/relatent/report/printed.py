@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from relatent.report.cells import TableCell
 from relatent.report.data_notes import SHOWN as SHOWN_OF_HASH
-from relatent.report.orderings import ARGUED, SHOWN
+from relatent.report.orderings import ARGUED, SHOWN, verdict_words
 from relatent.report.orderings import COLUMNS as ORDERINGS
 from relatent.report.spec import PrintedColumn, TableSpec
 
@@ -100,10 +100,6 @@ def _main_table(name: str, spec: TableSpec, cells: Sequence[TableCell], facts: s
     return PrintedTable(name, spec.title, caption, spec.stub, heads, groups, (*spec.notes, *_legend(cells)))
 
 
-# How the verdict on an ordering reads: what is compared with the paper is a direction, not a value.
-ORDERING_WORDS = {"reproduced": "holds", "inconclusive": "undecided", "worse": "reversed"}
-
-
 def _orderings_table(name: str, cells: Sequence[TableCell]) -> PrintedTable:
     def row(cell: TableCell) -> tuple[PrintedCell, ...]:
         whole = _printed([cell], PrintedColumn("", (cell.column,)))
@@ -111,7 +107,7 @@ def _orderings_table(name: str, cells: Sequence[TableCell]) -> PrintedTable:
         difference = replace(whole, interval="", beside="")
         if cell.ours is None:
             return difference, PrintedCell(), PrintedCell(ours=paper, plain=True), PrintedCell()
-        words = (whole.interval, paper, ORDERING_WORDS[cell.verdict] if whole.interval else "untested")
+        words = (whole.interval, paper, verdict_words(cell.column, cell.verdict, bool(whole.interval)))
         return difference, *(PrintedCell(ours=text, plain=True) for text in words)
 
     found = [
@@ -125,7 +121,8 @@ def _orderings_table(name: str, cells: Sequence[TableCell]) -> PrintedTable:
         caption="Paired difference of NLL (nats) on the same test images, or of active units (counts of the same "
         "seeds), negative where the paper's ordering holds, with a 95 % interval over "
         f"{' or '.join(_in_order(cell.interval for cell in cells if cell.interval))}; the paper's difference is of its "
-        f"printed values.{_halfway(cells)} Verdicts (in the CSV: reproduced, inconclusive, worse) after Holm's "
+        f"printed values.{_halfway(cells)} Verdicts (in the CSV holds is reproduced, undecided inconclusive, reversed "
+        "worse) after Holm's "
         f"adjustment at 5 %, whether or not the values themselves are comparable.{_one_seed(cells)}",
         stub="ordering",
         heads=(("", "difference"), ("", "95 % interval"), ("", "paper"), ("", "verdict")),

@@ -282,5 +282,5 @@ def data_slots(sources: Sequence[str]) -> list[Slot]:
             dataset = source.rpartition("/")[2]
             for column, metric, unit in columns:
                 at = ("data_sizes", dataset, column)
-                found.append(Slot(dataset, column, source, metric, unit, reference=at, same_data=True, any_effort=True))
+                found.append(Slot(dataset, column, source, metric, unit, "within", 0.0, at, True, any_effort=True))
     return found
