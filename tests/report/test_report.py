@@ -153,7 +153,9 @@ def test_both_colour_schemes_are_served(page):
 def test_a_study_without_results_is_named_with_the_remedy(root):
     Path("config").mkdir()
     Path("config/empty.yaml").write_text("study: empty\neffort: demo\n")
-    with pytest.raises(MissingDataError, match=r"results/empty: no tables and no figures yet. Run `snakemake"):
+    with pytest.raises(
+        MissingDataError, match=r"results/empty: no tables and no figures yet. Run `snakemake phase_tables --c"
+    ):
         report.main(["empty"])
 
 

@@ -43,7 +43,7 @@ def test_mistakes_in_a_page_are_named(root):
     with pytest.raises(ConfigError, match="a block is not closed"):
         filled("<!-- table demo/dedup -->\n", "README.md")
     with pytest.raises(
-        MissingDataError, match=r"no such file. Make it by running `snakemake results/demo/tables/dedup"
+        MissingDataError, match=r"no such file. Make it by running `snakemake results/demo/tables/dedup.md --c"
     ):
         filled("<!-- table demo/dedup -->\n<!-- /table -->", "README.md")
 

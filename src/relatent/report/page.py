@@ -78,7 +78,7 @@ def report_page(study: str, settings_text: str, effort: str) -> str:
     figures = report_figures(folder)
     if not tables and not figures:
         raise MissingDataError(
-            f"{folder}: no tables and no figures yet. Run `snakemake --configfile config/{study}.yaml phase_tables`."
+            f"{folder}: no tables and no figures yet. Run `snakemake phase_tables --configfile config/{study}.yaml`."
         )
     shown = {
         r for table in tables for group in re.findall(r'data-receipts="([^"]+)"', table.html) for r in group.split()
@@ -111,7 +111,9 @@ def report_tables(folder: Path) -> list[ReportTable]:
         if path.exists():
             body = re.search(r"<body>\n(.*)\n</body>", path.read_text(encoding="utf-8"), re.S)
             if body is None:
-                raise DataIntegrityError(f"{path}: not a page of relatent; run `snakemake {path}`")
+                raise DataIntegrityError(
+                    f"{path}: not a page of relatent; run `snakemake {path} --configfile config/{folder.name}.yaml`"
+                )
             found.append(ReportTable(name, _into_this_page(body[1])))
     return found
 
@@ -149,7 +151,7 @@ def verdict_counts(folder: Path) -> Mapping[str, int]:
         for path in sorted((folder / "tables").glob("*.csv"))
         for cell in read_cells(path)
         if path.stem != DATA and cell.paper is not None and cell.column not in (*ORDERINGS, FEATURE_UNITS)
-        if "unconfirmed" not in cell.paper_sureness
+        if cell.paper_sureness != "unconfirmed"
     )
     return {verdict: counts[verdict] for verdict in VERDICTS if counts[verdict]}
 

@@ -50,7 +50,9 @@ def _parts(what: str) -> list[str]:
     study, _, table = what.partition("/")
     path = Path("results") / study / "tables" / f"{table}.md"
     if not path.is_file():
-        raise MissingDataError(f"{path}: no such file. Make it by running `snakemake {path}`.")
+        # The target goes first: `--configfile` takes every word after it for a file.
+        remedy = f"snakemake {path} --configfile config/{study}.yaml"
+        raise MissingDataError(f"{path}: no such file. Make it by running `{remedy}`.")
     parts = re.split(r"^### .*\n\n", path.read_text(encoding="utf-8"), flags=re.M)
     return [part.strip() for part in parts if part.strip()]
 
