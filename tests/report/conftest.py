@@ -70,14 +70,15 @@ CELLS = [
 ]
 
 
-def make_table(name, cells=CELLS, effort="demo", study="demo", presets=None):
+def make_table(name, cells=CELLS, effort="demo", study="demo", presets=None, adopted=()):
     """Run the table command in the working directory; return the cells of its CSV."""
     sources = table_sources(name, cells)
     folders = [Path(folder_of(study, source)) for source in sources]
     of_data = {folder for folder in folders if "prepared" in folder.parts}
     metrics = [f / ("checks.json" if f in of_data else "metrics.json") for f in folders]
     receipts = [path.with_name(receipt_name(path.name)) for path in metrics]
-    settings = PageSettings(name=name, study=study, effort=effort, sources=sources, presets=presets or {})
+    more = {"presets": {s: p for s, p in (presets or {}).items() if s in sources}, "adopted": list(adopted)}
+    settings = PageSettings(name=name, study=study, effort=effort, sources=sources, **more)
     out = Path(f"results/{study}/tables")
     spec = table_spec(name)
     compared = shown_sources(name, sources) if spec.orderings else []

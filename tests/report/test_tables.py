@@ -219,6 +219,52 @@ def test_a_number_says_how_far_it_is_from_the_papers(root):
     assert f"paper 84.78 ({difference}), not comparable" in page.read_text()
 
 
+def cifar10_probe(root, effort="short", adopted=()):
+    """Table 1 with the digits' DCGAN row as that of CIFAR-10; its page."""
+    ours = root / "results/dcgan/probe/cifar10/dcgan"
+    if not ours.exists():
+        ours.mkdir(parents=True)
+        shutil.copy(root / "results/demo/probe/digits32/dcgan/metrics.json", ours)
+        made_up.receipt(root, ours, "probe", "cifar10/dcgan")
+    cells = make_table("dcgan_table1_cifar10", ["probe/cifar10/dcgan"], effort, "dcgan", adopted=adopted)
+    return by_place(cells), Path("results/dcgan/tables/dcgan_table1_cifar10.md").read_text()
+
+
+def test_a_difference_of_percentages_is_in_points(root):
+    """98.8 % less 82.8 % is 16 points; "16 %" could as well mean 96.0 %."""
+    _, page = cifar10_probe(root)
+    assert "98.8 % [97.2, 99.5]<br>paper 82.8 % (+16.0 points), not comparable" in page
+    assert unbacked_numbers(Path("results/dcgan/tables")) == []
+
+
+def test_what_is_from_memory_is_never_printed_bare(root):
+    """The ± of Table 1's few-label accuracies too, where the accuracies themselves are quoted by other papers."""
+    _, page = cifar10_probe(root)
+    assert "paper 73.8 ± 0.4 % (spread unconfirmed) (" in page
+    assert "paper 70.7 ± 0.7 % (spread unconfirmed)" in page and "paper 72.6 ± 0.7 % (spread unconfirmed)" in page
+    assert "paper 63.7 ± 0.7 % (unconfirmed)" in page
+    assert "Unconfirmed: the paper's number is from memory" in page
+
+
+def test_the_width_of_the_papers_net_stands_beside_ours(root):
+    """512 units; ours are those of the narrower net."""
+    cells, page = cifar10_probe(root)
+    assert cells["DCGAN (trained D) + L2-SVM", "feature units"].paper == 512
+    assert "| 1,792<br>paper 512 (+1,280), not comparable |" in page
+
+
+def test_a_cell_without_a_preset_can_be_adopted(root):
+    """The features of an adopted GAN have none of their own: no "preset: , adopted"."""
+    cells, page = cifar10_probe(root, adopted=["probe/cifar10/dcgan"])
+    assert cells["DCGAN (trained D) + L2-SVM", "feature units"].preset == "adopted"
+    assert "Effort: short; adopted; data: cifar10;" in page and "Adopted: made earlier" in page
+    presets = dict.fromkeys(CELLS, "paper")
+    some = make_table("iwae_table1_digits", effort="short", presets=presets, adopted=["evaluate_nll/digits/vae-L1-k1"])
+    assert by_place(some)["L1 k=1", "VAE NLL"].preset == "paper, adopted"
+    page = Path("results/demo/tables/iwae_table1_digits.md").read_text()
+    assert "preset: paper; adopted in part; data: digits;" in page
+
+
 def test_the_gap_of_a_cell_adopted_long_ago_has_the_error_of_its_images(root):
     """Its metrics then held the Monte Carlo error alone, as if training and test images were the same."""
     for path in Path("results/demo/evaluate_nll/digits").glob("*"):
@@ -337,6 +383,9 @@ def test_a_narrower_net_is_not_the_papers(root):
     cells = by_place(make_table("dcgan_table3_mnist_nn", effort="paper"))
     assert cells["DCGAN", "test error, 50K samples"].verdict == "not comparable"
     assert cells["Real data", "test error, 50K samples"].verdict == "reproduced"
+    short = by_place(make_table("dcgan_table3_mnist_nn", effort="short"))
+    assert short["DCGAN", "test error, 50K samples"].verdict == "not comparable"
+    assert short["Real data", "test error, 50K samples"].verdict == "reproduced"  # nothing was trained for it
     assert cells["AlignMNIST (Hauberg et al. 2015)", "test error, 10M samples"].verdict == "quoted"
 
 
@@ -423,7 +472,9 @@ def test_arithmetic_is_printed_by_the_way_it_was_done(root):
     assert at["images, not z, k = 3", "length"].ours is None
     less = at["difference, as it comes, k = 10 less k = 3", "success"]
     assert (less.ours, less.ours_high) == (-0.05, pytest.approx(-0.05 + 0.0196, abs=1e-4))
+    assert less.unit == "points"
     text = Path("results/demo/tables/dcgan_arithmetic.md").read_text()
     assert "| z as it comes | k = 1 | 25.0 % [19.5, 31.4] |" in text
     assert "|  | k = 3 | 90.0 % [85.1, 93.4] |" in text
+    assert "| as it comes, k = 10 less k = 3 | −5.0 points [−7.0, −3.0] |" in text  # 5 % of what?
     assert "200 triples." in text

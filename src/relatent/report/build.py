@@ -7,7 +7,7 @@ from typing import Any
 
 from relatent.config.report import PageSettings
 from relatent.errors import DataIntegrityError
-from relatent.report.cells import TableCell, Verdict, cell_id
+from relatent.report.cells import ADOPTED, TableCell, Verdict, cell_id
 from relatent.report.reference import PaperNumber
 from relatent.report.slots_iwae import AGREEMENT, GAP
 from relatent.report.spec import Slot
@@ -98,7 +98,7 @@ def _cell(
         interval="at least" if at_least else interval.over if interval else "",
         n_seeds=len(metric["per_seed"]) if metric.get("per_seed") else None,
         n_draws=len(metric["per_draw"]) if metric.get("per_draw") else None,
-        preset=f"{preset}, adopted" if slot.source in settings.adopted else preset,
+        preset=", ".join(filter(None, (preset, ADOPTED if slot.source in settings.adopted else ""))),
         verdict=verdict,
         receipt=receipt,
     )

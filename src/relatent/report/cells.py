@@ -12,6 +12,7 @@ from relatent.errors import DataIntegrityError
 from relatent.ledger.files import write_text
 
 Verdict = Literal["reproduced", "better", "worse", "inconclusive", "not comparable", "not run", "quoted"]
+ADOPTED = "adopted"  # ends the preset of a cell that came in with its receipts
 VERDICTS: tuple[str, ...] = get_args(Verdict)
 
 
@@ -20,7 +21,8 @@ class TableCell:
     """One number of ours, one of the paper, or both. `None` is an empty field of the CSV.
 
     `ours_low` and `ours_high` are the ends of a 95 % interval; `interval` says over what: seeds, draws, monte carlo,
-    test sampling, regression, images scored twice. `unit` fraction is a fraction here and a percentage in print.
+    test sampling, regression, images scored twice. `unit` fraction is a fraction here and a percentage in print; points
+    are a difference of fractions, in print percentage points.
     """
 
     row: str

@@ -95,7 +95,7 @@ def printed_forms(cells: Sequence[TableCell]) -> set[str]:
     """Every way a number of the CSV may be printed: rounded to up to four decimals, in percent, or in thousandths."""
     forms: set[str] = set()
     for cell in cells:
-        scale = {"fraction": 100, "share": 100, "thousandths": 1000}.get(cell.unit, 1)
+        scale = {"fraction": 100, "share": 100, "points": 100, "thousandths": 1000}.get(cell.unit, 1)
         middle, half = cell.paper or 0.0, cell.paper_spread or 0.0
         papers = (cell.paper, cell.paper_spread, middle - half, middle + half)  # its range, where it gives one
         for value in (*papers, cell.ours, cell.ours_low, cell.ours_high, cell.difference):

@@ -24,8 +24,8 @@ ARGUED, SHOWN = "paired difference", "paired difference, not argued"
 COLUMNS = (ARGUED, SHOWN)
 _COLUMN_OF = {"argued": ARGUED, "shown": SHOWN}
 
-# How the verdict on an ordering reads wherever it is shown: what is compared with the paper is a direction, and one that
-# holds is no number reproduced. The CSV keeps the verdicts that all its rows share.
+# How the verdict on an ordering reads wherever it is shown: what is compared with the paper is a direction, and if that
+# holds, no number is reproduced. The CSV keeps the verdicts that all its rows share.
 ORDERING_WORDS: Mapping[Verdict, str] = {"reproduced": "holds", "inconclusive": "undecided", "worse": "reversed"}
 
 Values = Mapping[tuple[str, str], "np.ndarray"]

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from relatent.report.cells import TableCell
+from relatent.report.cells import ADOPTED, TableCell
 from relatent.report.data_notes import SHOWN as SHOWN_OF_HASH
 from relatent.report.orderings import ARGUED, SHOWN, verdict_words
 from relatent.report.orderings import COLUMNS as ORDERINGS
+from relatent.report.reference import SPREAD_UNCONFIRMED
 from relatent.report.spec import PrintedColumn, TableSpec
 
 
@@ -122,8 +123,8 @@ def _orderings_table(name: str, cells: Sequence[TableCell]) -> PrintedTable:
         "seeds), negative where the paper's ordering holds, with a 95 % interval over "
         f"{' or '.join(_in_order(cell.interval for cell in cells if cell.interval))}; the paper's difference is of its "
         f"printed values.{_halfway(cells)} Verdicts (in the CSV holds is reproduced, undecided inconclusive, reversed "
-        "worse) after Holm's "
-        f"adjustment at 5 %, whether or not the values themselves are comparable.{_one_seed(cells)}",
+        "worse) after Holm's adjustment at 5 %, whether or not the values themselves are comparable."
+        f"{_one_seed(cells)}",
         stub="ordering",
         heads=(("", "difference"), ("", "95 % interval"), ("", "paper"), ("", "verdict")),
         groups=groups,
@@ -155,9 +156,13 @@ def _printed(cells: Sequence[TableCell], column: PrintedColumn) -> PrintedCell:
     if column.within and papers:
         paper = _range(papers[0])
     elif len(papers) == 1 and papers[0].paper_spread is not None:
-        paper += f" ± {as_the_paper(papers[0].paper_spread, papers[0].unit)}"
+        end = " %" if paper.endswith(" %") else ""
+        spread = as_the_paper(papers[0].paper_spread, papers[0].unit).removesuffix(end)
+        paper = f"{paper.removesuffix(end)} ± {spread}{end}"
     if any(cell.paper_sureness == "unconfirmed" for cell in papers):
         paper += " (unconfirmed)"
+    elif any(cell.paper_sureness == SPREAD_UNCONFIRMED for cell in papers):
+        paper += " (spread unconfirmed)"
     verdict = cells[0].verdict if len({cell.verdict for cell in cells}) == 1 else " / ".join(c.verdict for c in cells)
     who = "released code" if any(cell.paper_sureness == "released code" for cell in papers) else "paper"
     if all(cell.ours is None for cell in cells):
@@ -168,7 +173,7 @@ def _printed(cells: Sequence[TableCell], column: PrintedColumn) -> PrintedCell:
     interval = ""
     if column.interval and cells[0].ours_low is not None and cells[0].ours_high is not None:
         low, high = (number(end, cells[0].unit, column.decimals) for end in (cells[0].ours_low, cells[0].ours_high))
-        interval = f"[{low}, {high}]".replace(" %", "")
+        interval = f"[{low}, {high}]".replace(" %", "").replace(" points", "")
     if column.at_most:
         paper = f"≤ {paper}" if paper else ""
     elif not column.within:
@@ -194,7 +199,8 @@ def _difference(cells: Sequence[TableCell]) -> str:
     difference = cells[0].difference if len(cells) == 1 else None
     if difference is None or cells[0].effort == "demo":
         return ""
-    text = number(difference, cells[0].unit, None)
+    unit = "points" if cells[0].unit in ("fraction", "share") else cells[0].unit
+    text = number(difference, unit, None)
     return f" ({text if text.startswith('−') else f'+{text}'})"
 
 
@@ -205,9 +211,12 @@ def as_the_paper(value: float, unit: str) -> str:
 
 
 def number(value: float, unit: str, decimals: int | None) -> str:
-    """A value as printed: percent for fractions, two decimals for nats, whole units where they are whole."""
-    if unit in ("fraction", "share"):
-        value, default, end = 100 * value, 1, " %"
+    """A value as printed: percent for fractions, two decimals for nats, whole units where they are whole.
+
+    A difference of percentages is in points: 12 % less than 82 % may mean 70 % or 72 %.
+    """
+    if unit in ("fraction", "share", "points"):
+        value, default, end = 100 * value, 1, " points" if unit == "points" else " %"
     elif unit in ("count", "units"):
         default, end = (0 if value == int(value) else 1), ""
     elif unit == "thousandths":
@@ -228,8 +237,10 @@ def _provenance(cells: Sequence[TableCell]) -> str:
     if not ours:
         return "Not run in this study."
     facts = [f"Effort: {_one_of(cell.effort for cell in ours)}"]
-    presets = _one_of(cell.preset for cell in ours if cell.preset)
+    presets = _one_of(cell.preset.removesuffix(ADOPTED).rstrip(", ") for cell in ours)
     facts += [f"preset: {presets}"] if presets else []
+    adopted = [cell.preset.endswith(ADOPTED) for cell in ours]
+    facts += ["adopted" if all(adopted) else "adopted in part"] if any(adopted) else []
     facts.append(f"data: {_one_of(cell.data for cell in ours)}")
     seeds = sorted({cell.n_seeds for cell in ours if cell.n_seeds})
     facts += [f"seeds per cell: {', '.join(map(str, seeds))}"] if seeds else []
@@ -249,9 +260,9 @@ def _legend(cells: Sequence[TableCell]) -> tuple[str, ...]:
         )
     if any("(approximate)" in cell.row for cell in cells):
         notes.append("Approximate: the published recipe leaves much open; config/README.md names what is ours.")
-    if any(cell.paper_sureness == "unconfirmed" for cell in cells):
+    if any("unconfirmed" in cell.paper_sureness for cell in cells):
         notes.append("Unconfirmed: the paper's number is from memory, not read in a copy of the paper.")
-    if any("adopted" in cell.preset for cell in cells):
+    if any(cell.preset.endswith(ADOPTED) for cell in cells):
         notes.append("Adopted: made earlier or elsewhere and taken in with its receipts; the receipt names the code.")
     return tuple(notes)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from relatent.errors import DataIntegrityError, MissingDataError
 
 COLUMNS = ("row", "column", "printed", "value", "spread", "unit", "decimals", "sureness", "source", "note")
-SURENESS = ("paper", "released code", "quoted elsewhere", "unconfirmed", "derived")
+SPREAD_UNCONFIRMED = "quoted elsewhere, spread unconfirmed"
+SURENESS = ("paper", "released code", "quoted elsewhere", "unconfirmed", "derived", SPREAD_UNCONFIRMED)
 
 
 @dataclass(frozen=True)

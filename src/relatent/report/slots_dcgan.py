@@ -86,9 +86,9 @@ def probe_slots(target: str, same_data: bool) -> Callable[..., list[Slot]]:
             for column, metric, unit, margin, quoted in (
                 (ALL_LABELS, "accuracy_full", "fraction", 0.015, ALL_LABELS),
                 (few, "accuracy_few", "fraction", 0.015, PAPER_FEW_LABELS),
-                (FEATURE_UNITS, "feature_units", "units", 0.0, None),
+                (FEATURE_UNITS, "feature_units", "units", 0.0, FEATURE_UNITS),
             ):
-                at = ("dcgan_table1_cifar10", paper, quoted) if paper and quoted else None
+                at = ("dcgan_table1_cifar10", paper, quoted) if paper else None
                 found.append(Slot(title, column, source, metric, unit, "higher", margin, at, same))  # type: ignore[arg-type]
         if same_data:
             for paper in (
@@ -174,7 +174,8 @@ def nearest_neighbour_slots(sources: Sequence[str]) -> list[Slot]:
             column, metric = NN_COLUMNS[index]
             name = metric.replace("nn_error", "nn_error_real") if row == "Real data" else metric
             at = ("dcgan_table3_mnist_nn", row, column)
-            found.append(Slot(row, column, source, name, "fraction", "lower", 0.005, at, same))
+            untrained = row == "Real data"  # the classifier on real images: no schedule could be shorter
+            found.append(Slot(row, column, source, name, "fraction", "lower", 0.005, at, same, any_effort=untrained))
     return found
 
 
@@ -248,7 +249,7 @@ def arithmetic_slots(sources: Sequence[str]) -> list[Slot]:
         for column, metric, unit in columns
     ]
     differences = [
-        Slot(ARITHMETIC_DIFFERENCE + row, "success", source, name, "fraction")
+        Slot(ARITHMETIC_DIFFERENCE + row, "success", source, name, "points")
         for name, row in ARITHMETIC_DIFFERENCES.items()
     ]
     return [*found, *differences]

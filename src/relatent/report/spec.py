@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from relatent.report.statistics import Better
 
-Unit = Literal["nats", "units", "fraction", "share", "count", "bits", "similarity", "thousandths", "ratio"]
+Unit = Literal["nats", "units", "fraction", "share", "points", "count", "bits", "similarity", "thousandths", "ratio"]
 
 
 @dataclass(frozen=True)
