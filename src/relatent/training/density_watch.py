@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from relatent.errors import TrainingError
-from relatent.models.density import HIDDEN_NEXT_TO_X, LATENTS, DensityModel
+from relatent.models.density import HIDDEN_BETWEEN_LATENTS, HIDDEN_NEXT_TO_X, LATENTS, DensityModel
+from relatent.objectives.estimators import SURROGATES
 from relatent.training.adam import Adam
 from relatent.training.density_state import Epoch, Run
 
@@ -41,8 +42,13 @@ def refuse_k_beyond_memory(
     """
     latents = sum(run.latents or LATENTS[run.layers])
     # Of one draw of one image at the widest point: logits, means, factors, derivative; eight hidden layers; latents.
+    of_a_draw = 4 * pixels + 8 * HIDDEN_NEXT_TO_X + 16 * latents
+    if run.estimator in SURROGATES:
+        # Autograd keeps what a layer gave until its derivative is taken, between z1 and z2 too, and the blocks that it
+        # frees are of many sizes, so that the process holds up to twice what is in use (`keep_freed_memory`).
+        of_a_draw += pixels + 4 * HIDDEN_NEXT_TO_X + 20 * HIDDEN_BETWEEN_LATENTS * (run.layers - 1)
     # And of one image the noise and the pixels of each step that is drawn ahead.
-    floats = run.k * (4 * pixels + 8 * HIDDEN_NEXT_TO_X + 16 * latents) + steps_drawn * (run.k * latents + pixels)
+    floats = run.k * of_a_draw + steps_drawn * (run.k * latents + pixels)
     needed = 4 * floats * run.batch_size * runs_at_once
     available = available_bytes or _available_bytes()
     if available is not None and needed > available:
