@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from relatent.bridge.graph import parse_jobs, phase_names, phase_targets, rule_text
-from relatent.errors import ConfigError
+from relatent.bridge.graph import StudyPlace, parse_jobs, phase_names, phase_targets, rule_text, study_place
+from relatent.errors import ConfigError, MissingDataError
 from relatent.ledger.jobs import PlannedJob, is_receipt, phase_of
 
 DRY_RUN = """\
@@ -111,3 +111,21 @@ def test_the_file_of_a_rule_is_found_also_when_it_is_named_at_run_time():
     assert rule_text("no_such_rule") == ""
     assert {"phase_fetch", "phase_tables", "phase_train_density"} <= set(phase_targets())
     assert Path("workflow/Snakefile").is_file(), "these tests run in the root of the repository"
+
+
+def test_a_study_is_found_by_its_name_and_by_its_yaml(tmp_path, monkeypatch):
+    """What is neither is named as it was typed, with the studies there are."""
+    monkeypatch.chdir(tmp_path)
+    for place in ("workflow/Snakefile", "config/demo.yaml", "config/README.md"):
+        Path(place).parent.mkdir(exist_ok=True)
+        Path(place).touch()
+    assert study_place("demo") == study_place("config/demo.yaml") == StudyPlace("demo")
+    for name, said in (
+        ("nope", "config/nope.yaml"),
+        ("config/nope.yaml", "config/nope.yaml"),
+        ("README.md", "README.md"),
+        ("../config/demo", "../config/demo"),
+    ):
+        with pytest.raises(MissingDataError) as refused:
+            study_place(name)
+        assert str(refused.value) == f"{said}: no such study; config/ has demo"

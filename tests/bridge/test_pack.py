@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from relatent.bridge.pack import pack, unpack
+from relatent.cli import adopt
+from relatent.cli.job import run
 from relatent.errors import ConfigError, DataIntegrityError, MissingDataError
 from relatent.ledger.environment import environment_record, keep_environment
 from relatent.ledger.files import digest_of
@@ -179,7 +181,8 @@ def forged(packed: Path, tmp_path: Path, name: str, content: bytes | None) -> Pa
         (f"{CELL}/model.safetensors", None, "is named in a receipt but not in the tar"),
         (f"{CELL}/extra.npy", b"x", "is in no receipt"),
         (f"{CELL}/receipt.json", None, "holds no receipt"),
-        (f"{CELL}/receipt.json", b"{}", "not a receipt of schema 1"),
+        (f"{CELL}/receipt.json", b"{}", r"forged\.tar: .* cannot be read .*not a receipt of schema 1"),
+        (f"{CELL}/receipt.json", b"{", r"forged\.tar: .* cannot be read .*not readable as JSON"),
         ("results/iwae/environments/0123456789abcdef.json", b"{}", "is in no receipt"),
         ("results/other/train_density/mnist/x/receipt.json", b"{}", "holds cells of 2 studies"),
     ],
@@ -227,7 +230,29 @@ def test_what_is_here_is_not_overwritten_unasked(packed, tmp_path):
     assert (Path(CELL) / "history.csv").read_text() == "epoch\n1\n"
 
 
-def test_a_missing_tar_is_named():
+def test_a_missing_tar_and_a_folder_are_named(tmp_path):
     """Exit 3."""
     with pytest.raises(MissingDataError, match=r"nowhere\.tar: no such file"):
         unpack(Path("nowhere.tar"))
+    with pytest.raises(MissingDataError, match="a folder; give the tar that `relatent pack` wrote"):
+        unpack(tmp_path)
+
+
+def test_a_tar_of_a_study_that_is_not_here_leaves_no_trace(packed, capsys):
+    """It is refused before anything is put into place, with the studies there are; exit 3."""
+    for place in ("workflow/Snakefile", "config/demo.yaml"):
+        Path(place).parent.mkdir()
+        Path(place).touch()
+    assert run(adopt.main, [str(packed)]) == 3
+    said = capsys.readouterr().err
+    assert "config/iwae.yaml: no such study; config/ has demo. Nothing was taken from" in said
+    assert nothing_arrived()
+
+
+@pytest.mark.parametrize("name", ["cells.tgz", "README.md", "cells.tar.gz"])
+def test_a_file_that_is_no_tar_is_not_taken_for_a_study(name, tmp_path, monkeypatch, capsys):
+    """A study's name has no dot."""
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text("text")
+    assert run(adopt.main, [name]) == 1
+    assert capsys.readouterr().err.startswith(f"{name}: not a whole, uncompressed tar")

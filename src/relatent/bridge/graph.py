@@ -15,6 +15,7 @@ from relatent.errors import ConfigError, MissingDataError, RelatentError
 from relatent.ledger.jobs import PlannedJob, phase_of
 
 DEMO = "demo"  # what `snakemake` and `dvc repro` make when nothing is said
+STUDY_NAME = re.compile(r"[a-z][a-z0-9_]*")  # as `study:` in its YAML must be
 RULES = Path("workflow/rules")
 FUNCTIONS = Path("workflow/functions")  # beside rules/: what the rules of the file of the same name use
 RULE_LINE = r"^\s*(?:rule|checkpoint|use\s+rule\s+\w+\s+as)\s+(\w+)\b"
@@ -48,17 +49,19 @@ class StudyPlace:
 
 
 def study_place(name: str) -> StudyPlace:
-    """The place of a study that exists.
+    """The place of a study that exists, by its name or by the path of its YAML.
 
     Raises:
         MissingDataError: no config of that name, or not in the repository's root.
     """
-    place = StudyPlace(name)
     if not Path("workflow/Snakefile").is_file():
         raise MissingDataError("workflow/Snakefile: not here; run this in the root of the repository")
-    if not Path(place.config).is_file():
+    by_path = re.fullmatch(r"(?:\./)?config/(\w+)\.yaml", name)
+    place = StudyPlace(by_path[1] if by_path else name)
+    if not STUDY_NAME.fullmatch(place.name) or not Path(place.config).is_file():
         there = ", ".join(sorted(path.stem for path in Path("config").glob("*.yaml")))
-        raise MissingDataError(f"{place.config}: no such study; config/ has {there or 'none'}")
+        asked = place.config if STUDY_NAME.fullmatch(place.name) else name
+        raise MissingDataError(f"{asked}: no such study; config/ has {there or 'none'}")
     return place
 
 

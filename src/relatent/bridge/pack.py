@@ -5,12 +5,12 @@ study's folder, each file accounted for by a receipt; nothing is put into place 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from relatent.bridge.tars import PART, opened_tar, place_file, refused, write_tar
-from relatent.errors import ConfigError, DataIntegrityError, MissingDataError
+from relatent.errors import ConfigError, DataIntegrityError, MissingDataError, RelatentError
 from relatent.ledger.environment import environments_folder
 from relatent.ledger.files import digest_of, read_json, sha256_of
 from relatent.ledger.jobs import is_receipt
@@ -69,11 +69,12 @@ def _receipts_of(root: Path, cell: str) -> list[str]:
 # In
 
 
-def unpack(tar: Path, replace: bool = False) -> Arrival:
+def unpack(tar: Path, replace: bool = False, admit: Callable[[Arrival], object] = lambda arrival: None) -> Arrival:
     """Check a tar of cells and put them into place.
 
     Args:
         replace: also where a file of other bytes is there already.
+        admit: called once all was checked; may refuse by raising, before anything is put into place.
 
     Raises:
         MissingDataError: no such tar.
@@ -81,6 +82,7 @@ def unpack(tar: Path, replace: bool = False) -> Arrival:
     """
     with opened_tar(tar, NAMES, "results/<study>/") as (incoming, names):
         arrival = check_arrival(tar, incoming, names)
+        admit(arrival)
         if not replace:
             _refuse_other_bytes(tar, incoming, names)
         for name in names:  # receipts last: a cell without one does not count as made
@@ -105,7 +107,11 @@ def check_arrival(tar: Path, folder: Path, names: Sequence[str]) -> Arrival:
     accounted: dict[str, FileRecord] = {}
     for name in names:
         if is_receipt(name):
-            receipt = read_receipt(folder / name)
+            try:
+                receipt = read_receipt(folder / name)
+            except RelatentError as error:
+                said = str(error).removeprefix(f"{folder / name}: ").partition(". ")[0]
+                raise refused(tar, name, f"cannot be read as a receipt ({said})") from None
             if (folder / name).read_text(encoding="utf-8") != receipt_text(receipt):
                 raise refused(tar, name, "is not in the form in which receipts are written")
             receipts[name] = receipt

@@ -61,6 +61,8 @@ def opened_tar(tar: Path, names: re.Pattern[str], below: str) -> Iterator[tuple[
         MissingDataError: no such tar.
         DataIntegrityError: a name, a kind or a size that no tar of ours has.
     """
+    if tar.is_dir():
+        raise MissingDataError(f"{tar}: a folder; give the tar that `relatent pack` wrote")
     if not tar.is_file():
         raise MissingDataError(f"{tar}: no such file")
     INCOMING.mkdir(parents=True, exist_ok=True)

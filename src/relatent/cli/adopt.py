@@ -14,12 +14,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from relatent.bridge.graph import DEMO, study_place
+from relatent.bridge.graph import DEMO, STUDY_NAME, study_place
 from relatent.bridge.pack import Arrival, unpack
 from relatent.bridge.resume import adopt_unfinished, holds_unfinished
 from relatent.bridge.states import adopt
 from relatent.cli.job import run
-from relatent.errors import ConfigError
+from relatent.errors import ConfigError, MissingDataError
 from relatent.ledger.code import code_digest
 from relatent.ledger.receipts import Receipt
 from relatent.ledger.verify import refill_scratch
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="of a tar: also where other bytes, or a checkpoint further along, are there already",
     )
     asked = parser.parse_args(argv)
-    if asked.what.endswith(".tar") or "/" in asked.what:
+    if not STUDY_NAME.fullmatch(asked.what) and not asked.what.endswith(".yaml"):
         take = _adopt_unfinished if holds_unfinished(Path(asked.what)) else _adopt_tar
         take(Path(asked.what), asked.replace)
     else:
@@ -45,14 +45,20 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _adopt_tar(tar: Path, replace: bool) -> None:
-    arrival = unpack(tar, replace)
-    study_place(arrival.study)
+    arrival = unpack(tar, replace, lambda arrival: _refuse_unknown_study(tar, arrival))
     print(f"{tar}: {len(arrival.receipts)} receipts, {arrival.n_files} files, verified and in place")
     for path, receipt in arrival.receipts.items():
         print(f"  {path}: code {receipt.code[:12]}, {'today' if _is_today(receipt) else 'not today'}'s")
     filled = refill_scratch(receipt for receipt in arrival.receipts.values() if _is_today(receipt))
     print(f"{filled} finished works put into scratch")
     print(_next(arrival))
+
+
+def _refuse_unknown_study(tar: Path, arrival: Arrival) -> None:
+    try:
+        study_place(arrival.study)
+    except MissingDataError as error:
+        raise MissingDataError(f"{error}. Nothing was taken from {tar}, whose cells are of {arrival.study}.") from None
 
 
 def _adopt_unfinished(tar: Path, replace: bool) -> None:
