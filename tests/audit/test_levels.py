@@ -137,6 +137,11 @@ def test_what_an_adopted_cell_was_made_from_is_audited_too():
     assert inventory("s", [TABLE, reader], DVC_FILES).passed
     (weights / "m.npy").write_text("forged")
     assert f"{weights}/m.npy" in "".join(found(integrity("s", [TABLE, reader], DVC_FILES)))
+    (evaluated / "metrics.json").unlink()
+    for level in (inventory("s", [TABLE, reader], DVC_FILES), integrity("s", [TABLE, reader], DVC_FILES)):
+        (message,) = [finding.message for finding in level.findings if finding.path == f"{evaluated}/metrics.json"]
+        assert message.startswith("not there. No job makes it"), "`snakemake` would not bring it back"
+        assert not level.incomplete
 
 
 def test_a_lock_of_other_bytes_or_fewer_files_is_found():
@@ -152,8 +157,9 @@ def test_a_lock_of_other_bytes_or_fewer_files_is_found():
 def test_a_table_that_its_command_does_not_make_is_found():
     """All hashes agree; only making it again can tell."""
     Path("data/reference/t.csv").write_text("row,column\n1,3\n")
-    level = remade("L2", [TABLE], Path.cwd())
+    level = remade("L2", [TABLE], Path.cwd(), make="snakemake --configfile c")
     assert f"{FOLDER}/t.csv: made again from the same inputs it is different" in found(level)
+    assert f"run `snakemake --configfile c -- {FOLDER}/t.csv`" in level.findings[0].message
     assert Path(f"{FOLDER}/t.csv").read_text() == "row,column\n1,2\n", "the audit changes nothing"
 
 

@@ -14,6 +14,7 @@ from relatent.errors import ConfigError, DataIntegrityError, MissingDataError
 from relatent.ledger.environment import environment_record, keep_environment
 from relatent.ledger.files import digest_of
 from relatent.ledger.receipts import FileRecord, Receipt, read_receipt, receipt_text, write_receipt
+from relatent.ledger.remedies import Remedies
 
 CELL = "results/iwae/train_density/mnist/iwae-L1-k50"
 DATA = "data/prepared/mnist"
@@ -92,8 +93,14 @@ def test_a_damaged_cell_is_not_packed(packed):
     """What leaves is checked as well as what arrives."""
     unpack(packed)
     (Path(CELL) / "history.csv").write_text("epoch\n2\n")
-    with pytest.raises(DataIntegrityError, match=r"history\.csv: sha256"):
+    with pytest.raises(DataIntegrityError, match=r"history\.csv: sha256 .* Remove it and run `snakemake -- results/"):
         pack("iwae", ["mnist/iwae-L1-k50"], Path("again.tar"))
+    adopted = Remedies(made=lambda path: False)
+    with pytest.raises(DataIntegrityError, match=rf"history\.csv: sha256 .* `git checkout -- {CELL}/history\.csv"):
+        pack("iwae", ["mnist/iwae-L1-k50"], Path("again.tar"), adopted)
+    (Path(CELL) / "history.csv").unlink()
+    with pytest.raises(MissingDataError, match=r"history\.csv: not there, but .* `git checkout"):
+        pack("iwae", ["mnist/iwae-L1-k50"], Path("again.tar"), adopted)
     with pytest.raises(MissingDataError, match="there are train_density/mnist/iwae-L1-k50"):
         pack("iwae", ["mnist/vae-L1-k1"], Path("again.tar"))
     with pytest.raises(ConfigError, match="not the name of a cell"):
@@ -245,7 +252,8 @@ def test_a_tar_of_a_study_that_is_not_here_leaves_no_trace(packed, capsys):
         Path(place).touch()
     assert run(adopt.main, [str(packed)]) == 3
     said = capsys.readouterr().err
-    assert "config/iwae.yaml: no such study; config/ has demo. Nothing was taken from" in said
+    assert "config/iwae.yaml: no such study; config/ has demo\n" in said
+    assert "cells.tar: its cells are of iwae; nothing was taken from it" in said
     assert nothing_arrived()
 
 

@@ -92,7 +92,9 @@ def test_changed_data_is_found_from_both_sides():
     found = messages()
     assert [f"{DATA}/receipt.json says" in message for message in found] == [True, False]
     assert f"{CELL}/receipt.json says" in found[1]
-    assert all(f"Remove it and run `snakemake {DATA}/a.npy`" in message for message in found)
+    assert all(f"Remove it and run `snakemake -- {DATA}/a.npy`" in message for message in found)
+    named = messages(make="snakemake --configfile config/s.yaml")
+    assert all(f"run `snakemake --configfile config/s.yaml -- {DATA}/a.npy`" in message for message in named)
 
 
 def test_an_edited_receipt_or_environment_is_found():
@@ -124,7 +126,23 @@ def test_an_adopted_cell_is_held_to_its_bytes_not_to_todays_code():
     assert messages(jobs) == []
     assert f"{adopted}/receipt.json" in verify_jobs(jobs).receipts
     Path(f"{adopted}/m.npy").write_text("weightz")
-    assert any(f"{adopted}/m.npy: sha256 is" in message for message in messages(jobs))
+    (message,) = messages(jobs)
+    assert message.startswith(f"{adopted}/m.npy: sha256 is")
+
+
+def test_a_damaged_file_of_an_adopted_cell_is_not_to_be_removed():
+    """No rule makes it again: who removed it would have lost it. It comes back by Git or by its tar."""
+    adopted, jobs = adopt({})
+    for name, damaged in (("m.npy", "weightz"), ("receipt.json", "{")):
+        honest = Path(f"{adopted}/{name}").read_text()
+        Path(f"{adopted}/{name}").write_text(damaged)
+        (message,) = messages(jobs)
+        assert f"restore it with `git checkout -- {adopted}/{name}`" in message
+        assert "`relatent adopt --replace FILE.tar`" in message
+        assert "Remove it" not in message and "snakemake" not in message
+        Path(f"{adopted}/{name}").write_text(honest)
+    Path(f"{adopted}/m.npy").unlink()
+    assert "not there" in messages(jobs)[0] and f"git checkout -- {adopted}/m.npy" in messages(jobs)[0]
 
 
 def test_an_adopted_cell_has_the_settings_of_its_study():

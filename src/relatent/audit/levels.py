@@ -1,7 +1,6 @@
 """The levels of an audit. Each takes the planned jobs and looks at the files; none changes any."""
 
 import hashlib
-import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,9 +10,10 @@ import yaml
 
 from relatent.audit.verdict import NOT_MADE, Level
 from relatent.errors import DataIntegrityError, RelatentError
-from relatent.ledger.jobs import PlannedJob, is_data
+from relatent.ledger.jobs import PlannedJob, is_data, made_by
 from relatent.ledger.lineage import ReceiptBook
 from relatent.ledger.receipts import read_receipt
+from relatent.ledger.remedies import Remedies, has_remote
 from relatent.ledger.verify import Finding, adopted_receipts, verify_jobs
 
 RUN_CACHE = Path(".dvc/cache/runs")
@@ -28,7 +28,7 @@ def inventory(study: str, jobs: Sequence[PlannedJob], dvc_files: Sequence[str], 
     level = Level("L0")
     wanted = {path for job in jobs for path in job.outputs} | {path for job in jobs for path in job.inputs}
     missing = sorted(path for path in wanted if not Path(path).is_file())
-    level.findings += absent_findings(missing, make)
+    level.findings += absent_findings(missing, _remedies(jobs, make))
     known = wanted | books(study, jobs, dvc_files)
     folders = [Path("results") / study, *sorted({Path(path).parent for path in wanted if is_data(path)})]
     strays = sorted(
@@ -42,19 +42,30 @@ def inventory(study: str, jobs: Sequence[PlannedJob], dvc_files: Sequence[str], 
     return level
 
 
-def absent_findings(missing: Sequence[str], make: str) -> list[Finding]:
-    """Of files that are not there: one finding for each that Git keeps, one for all others together."""
+def _remedies(jobs: Sequence[PlannedJob], make: str) -> Remedies:
+    return Remedies(make, made_by(jobs).__contains__)
+
+
+def absent_findings(missing: Sequence[str], remedies: Remedies) -> list[Finding]:
+    """Of files that are not there: one for each that Git keeps or that no job makes, one for all others together."""
     kept = _in_git(missing)
     found = [
         Finding("missing", path, f"not there, though Git keeps it. Restore it with `git checkout -- {path}`.")
         for path in missing
         if path in kept
     ]
-    left = [path for path in missing if path not in kept]
+    found += [
+        Finding("missing", path, f"not there. {remedies.missing(path)}")
+        for path in missing
+        if path not in kept and not remedies.made(path)
+    ]
+    left = [path for path in missing if path not in kept and remedies.made(path)]
     if left:
         others = f", the first of {len(left)} such files" if len(left) > 1 else ""
-        pull = ", or `dvc pull` them," if _has_remote() else ""
-        message = f"not kept in Git and not made here yet{others}. Make them with `{make}`{pull} and audit again."
+        pull = ", or `dvc pull` them," if has_remote() else ""
+        message = (
+            f"not kept in Git and not made here yet{others}. Make them with `{remedies.make}`{pull} and audit again."
+        )
         found.append(Finding(NOT_MADE, left[0], message))
     return found
 
@@ -69,12 +80,6 @@ def _in_git(paths: Sequence[str]) -> set[str]:
     except (OSError, subprocess.CalledProcessError):
         return set()
     return set(done.stdout.split("\0"))
-
-
-def _has_remote() -> bool:
-    """Whether DVC has somewhere to pull from, by the repository's own settings."""
-    files = [Path(".dvc/config"), Path(".dvc/config.local")]
-    return any(re.search(r"^\s*\['?remote ", file.read_text(), re.MULTILINE) for file in files if file.is_file())
 
 
 def books(study: str, jobs: Sequence[PlannedJob], dvc_files: Sequence[str]) -> set[str]:
@@ -111,12 +116,13 @@ def integrity(
         make: as for `inventory`.
     """
     level = Level("L1")
-    verified = verify_jobs(jobs, adopted=adopted)
+    remedies = _remedies(jobs, make)
+    verified = verify_jobs(jobs, adopted=adopted, make=make)
     absent = {found.path for found in verified.findings if found.kind in ("missing", "receipt")}
     absent = {path for path in absent if not Path(path).is_file()}
     level.findings += [found for found in verified.findings if found.path not in absent]
-    level.findings += absent_findings(sorted(absent), make)
-    level.findings += unchained(study, jobs)
+    level.findings += absent_findings(sorted(absent), remedies)
+    level.findings += unchained(study, jobs, remedies)
     locked = 0
     for dvc_file in dvc_files:
         lock = Path(dvc_file).with_suffix(".lock")
@@ -147,10 +153,10 @@ def integrity(
     return level
 
 
-def unchained(study: str, jobs: Iterable[PlannedJob]) -> list[Finding]:
+def unchained(study: str, jobs: Iterable[PlannedJob], remedies: Remedies) -> list[Finding]:
     """Receipts that read other bytes than the step before says it made."""
     try:
-        book = ReceiptBook.of_study(study)
+        book = ReceiptBook.of_study(study, remedies)
     except DataIntegrityError as error:
         return [Finding("chain", "receipts", str(error))]
     findings = []

@@ -15,6 +15,7 @@ from relatent.ledger.environment import environment_record
 from relatent.ledger.files import digest_of, read_json
 from relatent.ledger.jobs import PlannedJob, is_receipt
 from relatent.ledger.receipts import read_receipt
+from relatent.ledger.remedies import Remedies
 from relatent.ledger.verify import Finding
 
 # Phases whose jobs each level makes again. L2 makes all of them, L3 and L4 a sample.
@@ -29,7 +30,14 @@ SIGMAS = 4.0  # elsewhere a metric may differ by so many of its standard errors
 RELATIVE = 1e-3  # or, where it has none, by this much
 
 
-def remade(name: str, jobs: Sequence[PlannedJob], root: Path, sample: int | None = None, seed: str = "") -> Level:
+def remade(
+    name: str,
+    jobs: Sequence[PlannedJob],
+    root: Path,
+    sample: int | None = None,
+    seed: str = "",
+    make: str = "snakemake",
+) -> Level:
     """Make the jobs of a level again and compare.
 
     Args:
@@ -37,8 +45,9 @@ def remade(name: str, jobs: Sequence[PlannedJob], root: Path, sample: int | None
         root: the repository, whose files are only read.
         sample: how many of the jobs, None for all.
         seed: what decides which: the commit's hash, which the author of a number cannot choose.
+        make: the command that makes the study, for the remedies.
     """
-    level = Level(name)
+    level, remedies = Level(name), Remedies(make)
     candidates = [job for job in jobs if job.phase in PHASES[name] and job.command]
     chosen = candidates if sample is None else _chosen(candidates, sample, seed)
     waiting = [job for job in chosen if any(not (root / path).is_file() for path in job.inputs)]
@@ -57,7 +66,7 @@ def remade(name: str, jobs: Sequence[PlannedJob], root: Path, sample: int | None
             same = _same_environment(job, root)
             elsewhere += not same
             for path in job.outputs:
-                finding = _difference(path, mirror, root, same)
+                finding = _difference(path, mirror, root, same, remedies)
                 compared += 1
                 if finding is not None:
                     level.findings.append(finding)
@@ -133,20 +142,20 @@ def _same_environment(job: PlannedJob, root: Path) -> bool:
         return False
 
 
-def _difference(path: str, mirror: Path, root: Path, same: bool) -> Finding | None:
+def _difference(path: str, mirror: Path, root: Path, same: bool, remedies: Remedies) -> Finding | None:
     try:
         ours, again = (root / path).read_bytes(), (mirror / path).read_bytes()
     except FileNotFoundError:
-        return Finding(NOT_MADE, path, "not there to compare with. Run `snakemake` to make it.")
+        return Finding(NOT_MADE, path, f"not there to compare with. {remedies.missing(path)}")
     if ours == again or (is_receipt(path) and not same):
         return None
     if same or path.endswith(EVERYWHERE):
-        message = f"made again from the same inputs it is different. Remove it and run `snakemake {path}`."
+        message = f"made again from the same inputs it is different. {remedies.changed(path)}"
         return Finding("remake", path, message)
     if path.endswith("metrics.json"):
         off = metrics_off(read_json(root / path), read_json(mirror / path))
         if off:
-            return Finding("remake", path, f"measured again, {off}. Remove it and run `snakemake {path}`.")
+            return Finding("remake", path, f"measured again, {off}. {remedies.changed(path)}")
     return None
 
 

@@ -38,6 +38,11 @@ class StudyPlace:
         return () if self.name == DEMO else ("--configfile", self.config)
 
     @property
+    def make(self) -> str:
+        """The command that makes it, as a person types it."""
+        return " ".join(["snakemake --cores all", *self.configfile])
+
+    @property
     def dvc_file(self) -> str:
         """Its rendered stages."""
         return "dvc.yaml" if self.name == DEMO else f"results/{self.name}/dvc.yaml"

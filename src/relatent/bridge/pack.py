@@ -14,7 +14,8 @@ from relatent.errors import ConfigError, DataIntegrityError, MissingDataError, R
 from relatent.ledger.environment import environments_folder
 from relatent.ledger.files import digest_of, read_json, sha256_of
 from relatent.ledger.jobs import is_receipt
-from relatent.ledger.receipts import FileRecord, Receipt, check_outputs, known_sha256, read_receipt, receipt_text
+from relatent.ledger.receipts import FileRecord, Receipt, known_sha256, read_receipt, receipt_text
+from relatent.ledger.remedies import Remedies
 
 NAMES = re.compile(rf"results(/{PART}){{3,7}}")
 
@@ -31,7 +32,7 @@ class Arrival:
 # Out
 
 
-def pack(study: str, cells: Sequence[str], tar: Path) -> list[str]:
+def pack(study: str, cells: Sequence[str], tar: Path, remedies: Remedies | None = None) -> list[str]:
     """Write the finished cells into a tar; return their receipts' paths. Equal cells give an equal tar.
 
     Args:
@@ -45,13 +46,32 @@ def pack(study: str, cells: Sequence[str], tar: Path) -> list[str]:
     receipts = list(dict.fromkeys(path for cell in cells for path in _receipts_of(root, cell)))
     names: set[str] = set()
     for receipt_path in receipts:
-        receipt = check_outputs(Path(receipt_path))
+        receipt = _whole(Path(receipt_path), remedies or Remedies())
         names |= {receipt_path, *(record.path for record in receipt.outputs)}
         record = environments_folder(Path(receipt_path)) / f"{receipt.environment[:16]}.json"
         if record.is_file():
             names.add(record.as_posix())
     write_tar(tar, {name: Path(name) for name in names})
     return receipts
+
+
+def _whole(path: Path, remedies: Remedies) -> Receipt:
+    """A receipt whose files are all here and as it says."""
+    try:
+        receipt = read_receipt(path)
+    except DataIntegrityError as error:
+        said = str(error).partition(". ")[0]
+        raise DataIntegrityError(f"{said}. {remedies.changed(path.as_posix())}") from None
+    for record in receipt.outputs:
+        if not Path(record.path).is_file():
+            raise MissingDataError(f"{record.path}: not there, but {path} names it. {remedies.missing(record.path)}")
+        found = sha256_of(Path(record.path))
+        if found != record.sha256:
+            raise DataIntegrityError(
+                f"{record.path}: sha256 is {found[:12]}…, {path} says {record.sha256[:12]}…. It was changed or damaged "
+                f"after it was made. {remedies.changed(record.path)}"
+            )
+    return receipt
 
 
 def _receipts_of(root: Path, cell: str) -> list[str]:

@@ -43,8 +43,8 @@ def sync(study: StudyPlace, say: Say = print) -> None:
         DataIntegrityError: a file is not what its receipt says.
     """
     graphs = study_graphs(study)
-    _none_of(stale_jobs(study), f"Run `{_snakemake(study)}` first; sync records what is finished.")
-    verified = verify_jobs(graphs[study], adopted=adopted_settings(study))
+    _none_of(stale_jobs(study), f"Run `{study.make}` first; sync records what is finished.")
+    verified = verify_jobs(graphs[study], adopted=adopted_settings(study), make=study.make)
     refuse(verified.findings, "nothing was recorded")
     say(f"{len(verified.receipts)} receipts, {len(verified.hashed)} files verified")
     for path in write_rendered(render(study, graphs)):
@@ -79,7 +79,7 @@ def adopt(study: StudyPlace, say: Say = print) -> None:
             f"dvc sees changes:\n{_listed(left)}\nRun `dvc pull` for files that are missing, or `dvc repro --pull "
             "--allow-missing` where code or settings are newer than the results; then adopt again."
         )
-    verified = verify_jobs(graphs[study], adopted=adopted_settings(study))
+    verified = verify_jobs(graphs[study], adopted=adopted_settings(study), make=study.make)
     refuse(verified.findings, "nothing was adopted")
     say(f"{len(verified.receipts)} receipts, {len(verified.hashed)} files verified")
     filled = refill_scratch(verified.receipts.values())
@@ -145,10 +145,6 @@ def _none_of(left: Sequence[PlannedJob], remedy: str) -> None:
 
 def _refresh_digests(study: StudyPlace) -> None:
     run_program("dvc", "repro", "--quiet", "--single-item", f"{DATA_FILE}:code", f"{study.dvc_file}:code")
-
-
-def _snakemake(study: StudyPlace) -> str:
-    return " ".join(["snakemake", *study.configfile])
 
 
 def _listed(status: dict[str, Any]) -> str:

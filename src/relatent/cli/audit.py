@@ -36,16 +36,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     dvc_files = [DATA_FILE, place.dvc_file]
     if asked.self_test:
         return self_test(place.name, jobs, dvc_files, lambda: expand(place))
-    make = " ".join(["snakemake --cores all", *place.configfile])
     levels: list[Level] = []
     for name in list(TITLES)[: list(TITLES).index(asked.level) + 1]:
         if name == "L0":
-            levels.append(inventory(place.name, jobs, dvc_files, make))
+            levels.append(inventory(place.name, jobs, dvc_files, place.make))
         elif name == "L1":
-            levels.append(integrity(place.name, jobs, dvc_files, adopted_settings(place), make))
+            levels.append(integrity(place.name, jobs, dvc_files, adopted_settings(place), place.make))
         else:
             sample = None if name == "L2" else asked.jobs
-            levels.append(remade(name, jobs, Path.cwd(), sample, commit()))
+            levels.append(remade(name, jobs, Path.cwd(), sample, commit(), place.make))
     print("\n".join(verdict_lines(place.name, levels)))
     return 0 if all(level.passed for level in levels) else 1
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from relatent.bridge.explain import Explanation, explain
 from relatent.bridge.graph import DEMO, study_place
 from relatent.cli.job import run
+from relatent.ledger.remedies import Remedies
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -20,7 +21,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         path = _from_root(name)
         parts = Path(path).parts
         study = asked.study or (parts[1] if parts[:1] == ("results",) and len(parts) > 2 else DEMO)
-        print("\n".join(_lines(explain(study_place(study), path))))
+        place = study_place(study)
+        print("\n".join(_lines(explain(place, path), Remedies(place.make))))
 
 
 def _from_root(name: str) -> str:
@@ -30,14 +32,14 @@ def _from_root(name: str) -> str:
     return path.as_posix()
 
 
-def _lines(found: Explanation) -> list[str]:
+def _lines(found: Explanation, remedies: Remedies) -> list[str]:
     job = found.job
     maker = f"{job.rule} ({job.module})" if job.module else job.rule
     if not found.stale:
         lines = [f"{found.path}: up to date; {maker} would not run"]
         if found.causes:
             lines += ["  and yet:", *(f"  - {cause}" for cause in found.causes)]
-            lines.append(f"  Snakemake does not look at this; remove the file and run `snakemake {found.path}`.")
+            lines.append(f"  Snakemake does not look at this. {remedies.changed(found.path)}")
         return lines
     lines = [f"{found.path}: would be made again by {maker}", *(f"  - {cause}" for cause in found.causes)]
     for other in found.upstream:

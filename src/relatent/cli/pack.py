@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from relatent.bridge.adopted import study_remedies
 from relatent.bridge.graph import study_place
 from relatent.bridge.pack import pack
 from relatent.bridge.unfinished import pack_unfinished
@@ -26,12 +27,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", "-o", type=Path, required=True, help="the tar to write")
     parser.add_argument("--unfinished", action="store_true", help="the checkpoints of work that is under way")
     asked = parser.parse_args(argv)
-    study = study_place(asked.study).name
+    place = study_place(asked.study)
     packed: Sequence[object]
     if asked.unfinished:
-        packed, what = pack_unfinished(study, asked.cells, asked.output), "works under way with their checkpoints"
+        packed, what = pack_unfinished(place.name, asked.cells, asked.output), "works under way with their checkpoints"
     else:
-        packed, what = pack(study, asked.cells, asked.output), "receipts with their files"
+        packed = pack(place.name, asked.cells, asked.output, study_remedies(place))
+        what = "receipts with their files"
     print(f"{asked.output}: {len(packed)} {what}, {asked.output.stat().st_size / 1e6:,.1f} MB")
     for one in packed:
         print(f"  {one}")

@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from relatent.bridge.adopted import study_remedies
+from relatent.bridge.graph import study_place
 from relatent.cli.job import run
 from relatent.errors import ConfigError, DataIntegrityError, RelatentError
 from relatent.ledger.code import code_digest
@@ -35,11 +37,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("row", help='e.g. "L1 k=50", as in the table\'s CSV, or "1 stochastic layer | 50", as printed')
     parser.add_argument("column", help='e.g. "IWAE NLL", as in the table\'s CSV, or "IWAE NLL (nats)", as printed')
     asked = parser.parse_args(argv)
-    path = table_path(asked.study, asked.table)
-    cells = _cells_at(asked.table, read_table(path), asked.row, asked.column)
-    book = ReceiptBook.of_study(asked.study)
+    place = study_place(asked.study)
+    remedies = study_remedies(place)
+    path = table_path(place.name, asked.table)
+    cells = _cells_at(asked.table, read_table(path, remedies), asked.row, asked.column)
+    book = ReceiptBook.of_study(place.name, remedies)
     for cell in cells:
-        print("\n".join(_heading(asked.study, cell)))
+        print("\n".join(_heading(place.name, cell)))
     table_receipt = path.with_suffix(".receipt.json")
     changed = list(_files(book, table_receipt.as_posix(), path.as_posix()))
     for receipt in dict.fromkeys(receipt for cell in cells for receipt in cell.receipts):
@@ -51,10 +55,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             if record is not None and _state(record) == "CHANGED":
                 changed.append(record.path)
     if changed:
-        names = ", ".join(dict.fromkeys(changed))
-        raise DataIntegrityError(
-            f"\n{names}: not as the receipt says; this number cannot be trusted. Remove and run `snakemake` again."
-        )
+        lines = [f"{name}: not as the receipt says. {remedies.changed(name)}" for name in dict.fromkeys(changed)]
+        raise DataIntegrityError("\n".join(["", *lines, "This number cannot be trusted."]))
 
 
 def _cells_at(table: str, cells: Sequence[Cell], row: str, column: str) -> list[Cell]:
@@ -112,6 +114,8 @@ def _files(book: ReceiptBook, receipt_path: str, path: str) -> Iterator[str]:
 
 def _metric_lines(cell: Cell, path: str, book: ReceiptBook) -> Iterator[str]:
     receipt = book.receipts[path]
+    if any(record.path.endswith(".json") and _state(record) == "CHANGED" for record in receipt.outputs):
+        return  # it may not be JSON any more; the lines below say that it was changed
     found = metrics_behind(cell, receipt)
     for file, name in found:
         metric = read_json(Path(file))[name]

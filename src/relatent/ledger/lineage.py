@@ -12,6 +12,7 @@ from relatent.errors import ConfigError, DataIntegrityError, MissingDataError
 from relatent.ledger.files import read_json, sha256_of
 from relatent.ledger.jobs import is_receipt
 from relatent.ledger.receipts import FileRecord, Receipt, read_receipt
+from relatent.ledger.remedies import Remedies
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,28 @@ class ReceiptBook:
 
     receipts: dict[str, Receipt] = field(default_factory=dict)
     makers: dict[str, str] = field(default_factory=dict)
+    remedies: Remedies = field(default_factory=Remedies)
 
     @classmethod
-    def of_study(cls, study: str) -> "ReceiptBook":
-        """Read every receipt below results/<study>/, data/raw/ and data/prepared/."""
-        book = cls()
+    def of_study(cls, study: str, remedies: Remedies | None = None) -> "ReceiptBook":
+        """Read every receipt below results/<study>/, data/raw/ and data/prepared/.
+
+        Raises:
+            DataIntegrityError: one is damaged.
+        """
+        book = cls(remedies=remedies or Remedies())
         for path in receipt_paths(study):
-            book.add(path.as_posix(), read_receipt(path))
+            book.add(path.as_posix(), book.read(path))
         return book
+
+    def read(self, path: Path) -> Receipt:
+        """A receipt; if it is damaged, the error has the study's remedy."""
+        try:
+            return read_receipt(path)
+        except DataIntegrityError as error:
+            raise DataIntegrityError(
+                f"{str(error).partition('. ')[0]}. {self.remedies.changed(path.as_posix())}"
+            ) from None
 
     def add(self, path: str, receipt: Receipt) -> None:
         """Take in one receipt."""
@@ -67,8 +82,8 @@ class ReceiptBook:
 
     def _step(self, path: str, below: tuple[str, ...]) -> Step:
         if path in below:
-            raise DataIntegrityError(f"{path}: its receipt is made from itself. Remove it and make it again.")
-        receipt = self.receipts.get(path) or read_receipt(Path(path))
+            raise DataIntegrityError(f"{path}: its receipt is made from itself. {self.remedies.changed(path)}")
+        receipt = self.receipts.get(path) or self.read(Path(path))
         before: dict[str, None] = {}
         sources = []
         for record in receipt.inputs:
@@ -80,7 +95,7 @@ class ReceiptBook:
             if made is None or made.sha256 != record.sha256:
                 raise DataIntegrityError(
                     f"{path}: was made from a {record.path} of sha256 {record.sha256[:12]}…, but {maker} made one of "
-                    f"{made.sha256[:12] if made else '?'}…. Run `snakemake {path}` to make it again."
+                    f"{made.sha256[:12] if made else '?'}…. {self.remedies.stale(path)}"
                 )
             before[maker] = None
         steps = tuple(self._step(maker, (*below, path)) for maker in before)
@@ -106,7 +121,7 @@ def table_path(study: str, table: str) -> Path:
     return path
 
 
-def read_table(path: Path) -> list[Cell]:
+def read_table(path: Path, remedies: Remedies | None = None) -> list[Cell]:
     """All cells of a table's CSV.
 
     Raises:
@@ -115,7 +130,8 @@ def read_table(path: Path) -> list[Cell]:
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if not rows or not {"row", "column", "ours", "receipt"} <= set(rows[0]):
-        raise DataIntegrityError(f"{path}: not a tidy table of relatent. Remove it and run `snakemake {path}`.")
+        remedy = (remedies or Remedies()).changed(path.as_posix())
+        raise DataIntegrityError(f"{path}: not a tidy table of relatent. {remedy}")
     return [Cell(path.stem, {key: value or "" for key, value in row.items() if key}) for row in rows]
 
 

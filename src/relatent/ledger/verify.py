@@ -14,6 +14,7 @@ from relatent.ledger.environment import environments_folder
 from relatent.ledger.files import digest_of, read_json, sha256_of
 from relatent.ledger.jobs import PlannedJob, is_receipt, made_by
 from relatent.ledger.receipts import FileRecord, Receipt, read_receipt, receipt_text
+from relatent.ledger.remedies import Remedies
 from relatent.ledger.work import FINISHED, Work, work_key
 
 
@@ -37,6 +38,7 @@ class Verified:
     findings: list[Finding] = field(default_factory=list)
     hashed: dict[str, str | None] = field(default_factory=dict)
     hashed_bytes: int = 0
+    remedies: Remedies = field(default_factory=Remedies)
 
     def sha256(self, path: str) -> str | None:
         """sha256 of a file as it is now, None if it is not there; each file is read once per verification."""
@@ -53,17 +55,22 @@ WHERE_MADE = ("device", "threads", "processes")
 
 
 def verify_jobs(
-    jobs: Iterable[PlannedJob], *, today: bool = True, adopted: Mapping[str, Mapping[str, Any]] | None = None
+    jobs: Iterable[PlannedJob],
+    *,
+    today: bool = True,
+    adopted: Mapping[str, Mapping[str, Any]] | None = None,
+    make: str = "snakemake",
 ) -> Verified:
     """Check every job's receipt, and those of adopted cells, whose files come in as sources.
 
     Args:
         today: also ask for today's code and settings; an audit of committed results by themselves does not.
         adopted: receipt of an adopted cell → its settings in the study, which must be those it was made with.
+        make: the command that makes the study, for the remedies.
     """
     jobs = list(jobs)
     makers = made_by(jobs)
-    found = Verified()
+    found = Verified(remedies=Remedies(make, makers.__contains__))
     for job in jobs:
         if job.receipt is not None:
             _verify_job(job, makers, found, today)
@@ -79,12 +86,17 @@ def verify_jobs(
 
 def settings_findings(receipt: Receipt, path: str, study: Mapping[str, Any]) -> list[Finding]:
     """An adopted cell is printed under its study's effort, so with its settings. A key it lacks came later."""
-    known = {key: study[key] for key in study if key in receipt.settings and key not in WHERE_MADE}
     message = (
         "adopted, and made with {} = {!r}, where the study says {!r}. Correct the study's YAML, or take the cell off "
         "its `adopted:` list."
     )
-    return [Finding("settings", path, message.format(*change)) for change in differences(receipt.settings, known)]
+    return [Finding("settings", path, message.format(*change)) for change in other_settings(receipt, study)]
+
+
+def other_settings(receipt: Receipt, study: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(key, as made, as in the study) of each setting of an adopted cell that differs."""
+    known = {key: study[key] for key in study if key in receipt.settings and key not in WHERE_MADE}
+    return differences(receipt.settings, known)
 
 
 def adopted_receipts(jobs: Iterable[PlannedJob]) -> list[str]:
@@ -134,10 +146,12 @@ def _readable(path: str, found: Verified) -> Receipt | None:
     try:
         receipt = read_receipt(Path(path))
     except RelatentError as error:
-        found.findings.append(Finding("receipt", path, str(error).removeprefix(f"{path}: ")))
+        remedy = found.remedies.changed(path) if Path(path).is_file() else found.remedies.missing(path)
+        said = str(error).removeprefix(f"{path}: ").partition(". ")[0]
+        found.findings.append(Finding("receipt", path, f"{said}. {remedy}"))
         return None
     if Path(path).read_text(encoding="utf-8") != receipt_text(receipt):
-        message = "not in the form in which receipts are written; it was edited. Remove it and make it again."
+        message = f"not in the form in which receipts are written; it was edited. {found.remedies.changed(path)}"
         found.findings.append(Finding("receipt", path, message))
     return receipt
 
@@ -146,14 +160,12 @@ def _verify_files(records: Sequence[FileRecord], receipt: str, role: str, found:
     for record in records:
         now = found.sha256(record.path)
         if now is None:
-            message = (
-                f"not there; {receipt} names it as {role}. Run `snakemake {record.path}`, or `dvc pull` from a remote."
-            )
+            message = f"not there; {receipt} names it as {role}. {found.remedies.missing(record.path)}"
             found.findings.append(Finding("missing", record.path, message))
         elif now != record.sha256:
             message = (
                 f"sha256 is {now[:12]}…, {receipt} says {record.sha256[:12]}… of its {role}. It was changed or "
-                f"damaged after it was made. Remove it and run `snakemake {record.path}`."
+                f"damaged after it was made. {found.remedies.changed(record.path)}"
             )
             found.findings.append(Finding("bytes", record.path, message))
 
@@ -172,7 +184,7 @@ def _verify_lists(job: PlannedJob, receipt: Receipt, makers: Mapping[str, Planne
         (inputs - set(job.inputs), "named in the receipt as input, but not read by this job in the graph"),
     ):
         for name in sorted(names):
-            remedy = f"Remove {path} and run `snakemake {path}`."
+            remedy = f"Remove {path} and run `{found.remedies.making(path)}`."
             found.findings.append(Finding("list", path, f"{name} is {message}. {remedy}"))
     if job.rule != receipt.rule and not job.rule.startswith(f"{receipt.rule}_"):  # fetch_digits is of rule fetch
         message = f"is of rule {receipt.rule}, the graph makes it by {job.rule}. Remove it and make it again."
@@ -194,7 +206,7 @@ def _verify_environment(receipt: Receipt, path: str, found: Verified) -> None:
 
 def _verify_today(job: PlannedJob, receipt: Receipt, found: Verified) -> None:
     path = str(job.receipt)
-    remedy = "Run `snakemake` (or `dvc repro --pull --allow-missing`) to make it again."
+    remedy = f"Run `{found.remedies.make}` (or `dvc repro --pull --allow-missing`) to make it again."
     if job.module != receipt.command:
         message = f"made by {receipt.command}, the graph now runs {job.module}. {remedy}"
         found.findings.append(Finding("code", path, message))
