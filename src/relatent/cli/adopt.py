@@ -14,12 +14,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from relatent.bridge.adopted import differing_settings
 from relatent.bridge.graph import DEMO, STUDY_NAME, study_place
 from relatent.bridge.pack import Arrival, unpack
 from relatent.bridge.resume import adopt_unfinished, holds_unfinished
 from relatent.bridge.states import adopt
 from relatent.cli.job import run
-from relatent.errors import ConfigError, MissingDataError
+from relatent.config.registry import load_registry
+from relatent.config.study import Study, load_study
+from relatent.errors import ConfigError, RelatentError
 from relatent.ledger.code import code_digest
 from relatent.ledger.receipts import Receipt
 from relatent.ledger.verify import refill_scratch
@@ -45,20 +48,30 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _adopt_tar(tar: Path, replace: bool) -> None:
-    arrival = unpack(tar, replace, lambda arrival: _refuse_unknown_study(tar, arrival))
+    arrival = unpack(tar, replace, lambda arrival: _study_of(tar, arrival))
+    study = _study_of(tar, arrival)
     print(f"{tar}: {len(arrival.receipts)} receipts, {arrival.n_files} files, verified and in place")
     for path, receipt in arrival.receipts.items():
         print(f"  {path}: code {receipt.code[:12]}, {'today' if _is_today(receipt) else 'not today'}'s")
     filled = refill_scratch(receipt for receipt in arrival.receipts.values() if _is_today(receipt))
     print(f"{filled} finished works put into scratch")
     print(_next(arrival))
+    other = list(differing_settings(study, arrival.receipts))
+    if other:
+        print("Not as the study's YAML has them; under `adopted:` they are refused:")
+        print("\n".join(f"  {line}" for line in other))
 
 
-def _refuse_unknown_study(tar: Path, arrival: Arrival) -> None:
+def _study_of(tar: Path, arrival: Arrival) -> Study:
+    """The study of a tar's cells.
+
+    Raises:
+        MissingDataError, ConfigError: it is not here, or its YAML is wrong.
+    """
     try:
-        study_place(arrival.study)
-    except MissingDataError as error:
-        raise MissingDataError(f"{error}. Nothing was taken from {tar}, whose cells are of {arrival.study}.") from None
+        return load_study(Path(study_place(arrival.study).config), load_registry().names())
+    except RelatentError as error:
+        raise type(error)(f"{error}\n{tar}: its cells are of {arrival.study}; nothing was taken from it") from None
 
 
 def _adopt_unfinished(tar: Path, replace: bool) -> None:
