@@ -9,11 +9,12 @@ import yaml
 
 from relatent.audit.levels import integrity, inventory, md5_of
 from relatent.audit.remake import metrics_off, remade
-from relatent.audit.verdict import Level, detection_power, verdict_lines
+from relatent.audit.verdict import NOT_MADE, Level, detection_power, verdict_lines
+from relatent.cli import audit
 from relatent.ledger.code import code_digest
 from relatent.ledger.environment import keep_environment
 from relatent.ledger.jobs import PlannedJob
-from relatent.ledger.receipts import FileRecord, Receipt, write_receipt
+from relatent.ledger.receipts import FileRecord, Receipt, read_receipt, write_receipt
 from relatent.ledger.verify import Finding
 
 MODULE = "relatent.data.streams"
@@ -202,3 +203,51 @@ def test_a_verdict_reads_as_a_sentence_per_level():
         "   note: a note",
         "s: does NOT hold at L1",
     ]
+
+
+def test_a_verdict_counts_files_and_keeps_what_is_not_made_apart():
+    """Of one file two things can be wrong; one that was not made yet is no finding against the study."""
+    unmade = Finding(NOT_MADE, "b", "not made here yet.")
+    wrong = [Finding("bytes", "a", "changed."), Finding("chain", "a", "other inputs.")]
+    levels = [Level("L0", "3 files", [unmade]), Level("L1", "2 receipts", [unmade, *wrong])]
+    assert list(verdict_lines("s", levels)) == [
+        "L0 inventory: INCOMPLETE (3 files)",
+        "   b: not made here yet.",
+        "L1 integrity: 1 FOUND, INCOMPLETE (2 receipts)",
+        "   a: changed.",
+        "   a: other inputs.",
+        "   b: not made here yet.",
+        "s: does NOT hold at L1; not proven at L0",
+    ]
+
+
+def test_a_changed_file_is_named_once_however_many_jobs_read_it():
+    """By the receipt of the job that made it; and a step that many tables have behind them once too."""
+    tables = []
+    for name in ("u", "v"):
+        receipt = Path(f"{FOLDER}/{name}.receipt.json")
+        Path(f"{FOLDER}/{name}.csv").write_text("row,column\n1,2\n")
+        records = [[FileRecord.of(Path(path))] for path in (f"{FOLDER}/t.csv", f"{FOLDER}/{name}.csv")]
+        made = Receipt("tables", MODULE, name, {}, code_digest(MODULE), keep_environment(receipt), *records)
+        write_receipt(receipt, made)
+        outputs = (f"{FOLDER}/{name}.csv", receipt.as_posix())
+        tables.append(PlannedJob("tables", (f"{FOLDER}/t.csv",), outputs, COMMAND))
+    Path(f"{FOLDER}/t.csv").write_text("forged")
+    (finding,) = integrity("s", [TABLE, *tables], DVC_FILES).findings
+    assert finding.path == f"{FOLDER}/t.csv"
+    assert f"{FOLDER}/t.receipt.json says" in finding.message
+    receipt = Path(f"{FOLDER}/t.receipt.json")
+    write_receipt(receipt, replace(read_receipt(receipt), outputs=[FileRecord.of(Path(f"{FOLDER}/t.csv"))]))
+    chain = [finding for finding in integrity("s", [TABLE, *tables], DVC_FILES).findings if finding.kind == "chain"]
+    assert [finding.path for finding in chain] == [f"{FOLDER}/{name}.receipt.json" for name in ("u", "v")]
+    assert all(str(finding).count(f"{finding.path}: ") == 1 for finding in chain)
+
+
+def test_a_sample_of_no_jobs_is_refused(capsys):
+    """It would hold whatever was forged; a study without such jobs is said to have none."""
+    for number in ("0", "-1", "some"):
+        with pytest.raises(SystemExit) as refused:
+            audit.main(["s", "--level", "L3", "--jobs", number])
+        assert refused.value.code == 2
+        assert f"{number} is no number of jobs; give 1 or more" in capsys.readouterr().err
+    assert remade("L3", [TABLE], Path.cwd(), 1).checked == "no job of this level in the study"

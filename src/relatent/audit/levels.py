@@ -120,7 +120,7 @@ def integrity(
     verified = verify_jobs(jobs, adopted=adopted, make=make)
     absent = {found.path for found in verified.findings if found.kind in ("missing", "receipt")}
     absent = {path for path in absent if not Path(path).is_file()}
-    level.findings += [found for found in verified.findings if found.path not in absent]
+    level.findings += [found for found in verified.findings if found.path not in absent and not found.again]
     level.findings += absent_findings(sorted(absent), remedies)
     level.findings += unchained(study, jobs, remedies)
     locked = 0
@@ -158,15 +158,20 @@ def unchained(study: str, jobs: Iterable[PlannedJob], remedies: Remedies) -> lis
     try:
         book = ReceiptBook.of_study(study, remedies)
     except DataIntegrityError as error:
-        return [Finding("chain", "receipts", str(error))]
-    findings = []
+        return [_chain_finding(error)]
+    findings: dict[Finding, None] = {}  # many tables have the same steps behind them
     for job in jobs:
         if job.receipt in book.receipts and job.phase in ("tables", "figures"):
             try:
                 book.chain(str(job.receipt))
             except DataIntegrityError as error:
-                findings.append(Finding("chain", str(job.receipt), str(error)))
-    return findings
+                findings[_chain_finding(error)] = None
+    return list(findings)
+
+
+def _chain_finding(error: DataIntegrityError) -> Finding:
+    path, _, message = str(error).partition(": ")
+    return Finding("chain", path, message)
 
 
 def lock_findings(lock: Path, jobs: Sequence[PlannedJob]) -> tuple[list[Finding], int]:

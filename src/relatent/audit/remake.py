@@ -70,7 +70,7 @@ def remade(
                 compared += 1
                 if finding is not None:
                     level.findings.append(finding)
-    level.checked = f"{compared} files of {len(chosen)} jobs"
+    level.checked = f"{compared} files of {len(chosen)} jobs" if candidates else "no job of this level in the study"
     if sample is not None and candidates:
         level.notes.append(detection_power(len(chosen), len(candidates)))
         level.notes += [f"made again: {job.outputs[0]}" for job in chosen]

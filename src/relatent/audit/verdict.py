@@ -34,24 +34,39 @@ class Level:
     @property
     def incomplete(self) -> bool:
         """Whether nothing was found but files that were not made here."""
-        return bool(self.findings) and all(finding.kind == NOT_MADE for finding in self.findings)
+        return bool(self.findings) and not self.wrong
+
+    @property
+    def wrong(self) -> list[str]:
+        """Files with something wrong about them, each once."""
+        return list(dict.fromkeys(finding.path for finding in self.findings if finding.kind != NOT_MADE))
+
+    @property
+    def outcome(self) -> str:
+        """In a word or two."""
+        if not self.wrong:
+            return "INCOMPLETE" if self.findings else "holds"
+        unmade = any(finding.kind == NOT_MADE for finding in self.findings)
+        return f"{len(self.wrong)} FOUND{', INCOMPLETE' if unmade else ''}"
 
 
 def verdict_lines(study: str, levels: Sequence[Level]) -> Iterable[str]:
     """The verdict as a person reads it."""
     for level in levels:
-        word = "holds" if level.passed else "INCOMPLETE" if level.incomplete else f"{len(level.findings)} FOUND"
-        yield f"{level.name} {TITLES[level.name]}: {word} ({level.checked})"
-        yield from (f"   {finding}" for finding in level.findings[:SHOWN])
+        yield f"{level.name} {TITLES[level.name]}: {level.outcome} ({level.checked})"
+        findings = sorted(level.findings, key=lambda finding: finding.kind == NOT_MADE)  # what is wrong comes first
+        yield from (f"   {finding}" for finding in findings[:SHOWN])
         if len(level.findings) > SHOWN:
             yield f"   … and {len(level.findings) - SHOWN} more"
         yield from (f"   note: {note}" for note in level.notes)
-    failed = [level for level in levels if not level.passed]
-    names = ", ".join(level.name for level in failed or levels)
-    if failed and all(level.incomplete for level in failed):
-        yield f"{study}: NOT PROVEN at {names}: nothing here is wrong, but files are not here that Git does not keep"
+    wrong = ", ".join(level.name for level in levels if level.wrong)
+    unproven = ", ".join(level.name for level in levels if level.incomplete)
+    if wrong:
+        yield f"{study}: does NOT hold at {wrong}{f'; not proven at {unproven}' if unproven else ''}"
+    elif unproven:
+        yield f"{study}: NOT PROVEN at {unproven}: nothing here is wrong, but files are not here that Git does not keep"
     else:
-        yield f"{study}: does NOT hold at {names}" if failed else f"{study}: holds at {names}"
+        yield f"{study}: holds at {', '.join(level.name for level in levels)}"
 
 
 def detection_power(checked: int, of: int, fraction: float = 0.1) -> str:

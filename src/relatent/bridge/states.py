@@ -104,6 +104,7 @@ def touch(study: StudyPlace) -> None:
 
 def refuse(findings: Sequence[Finding], consequence: str) -> None:
     """Raise if there are findings, naming each, the kinds of them and what did not happen."""
+    findings = [finding for finding in findings if not finding.again]
     if not findings:
         return
     lines = [str(finding) for finding in findings[:SHOWN]]

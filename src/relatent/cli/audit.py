@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("study", nargs="?", default=DEMO)
     parser.add_argument("--level", choices=list(TITLES), default="L2", help="up to which level (default: L2)")
-    parser.add_argument("--jobs", type=int, default=1, help="how many jobs L3 and L4 each make again (default: 1)")
+    parser.add_argument("--jobs", type=_at_least_one, default=1, help="that L3 and L4 each make again (default: 1)")
     parser.add_argument("--self-test", action="store_true", help="forge things on a copy; exit 1 if one goes unnoticed")
     asked = parser.parse_args(argv)
     place = study_place(asked.study)
@@ -47,6 +47,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             levels.append(remade(name, jobs, Path.cwd(), sample, commit(), place.make))
     print("\n".join(verdict_lines(place.name, levels)))
     return 0 if all(level.passed for level in levels) else 1
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number of jobs; give 1 or more")
+    return int(text)
 
 
 def commit() -> str:

@@ -20,11 +20,15 @@ from relatent.ledger.work import FINISHED, Work, work_key
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as claimed: of which kind, which file, and what to do."""
+    """One thing that is not as claimed: of which kind, which file, and what to do.
+
+    `again`: the same of a file that an earlier finding is about; another receipt says it too.
+    """
 
     kind: str
     path: str
     message: str
+    again: bool = False
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"
@@ -39,6 +43,7 @@ class Verified:
     hashed: dict[str, str | None] = field(default_factory=dict)
     hashed_bytes: int = 0
     remedies: Remedies = field(default_factory=Remedies)
+    wrong: set[FileRecord] = field(default_factory=set)
 
     def sha256(self, path: str) -> str | None:
         """sha256 of a file as it is now, None if it is not there; each file is read once per verification."""
@@ -71,16 +76,16 @@ def verify_jobs(
     jobs = list(jobs)
     makers = made_by(jobs)
     found = Verified(remedies=Remedies(make, makers.__contains__))
-    for job in jobs:
-        if job.receipt is not None:
-            _verify_job(job, makers, found, today)
-    for path in adopted_receipts(jobs):
+    for path in adopted_receipts(jobs):  # before the jobs that read their files
         # Of a cell that came in by `adopt`: its files as they were made, its code as of that day (DESIGN 4.16).
         receipt = _readable(path, found)
         if receipt is not None:
             _verify_files(receipt.outputs, path, "output", found)
             found.findings += settings_findings(receipt, path, (adopted or {}).get(path, {}))
             found.receipts[path] = receipt
+    for job in jobs:
+        if job.receipt is not None:
+            _verify_job(job, makers, found, today)
     return found
 
 
@@ -161,13 +166,16 @@ def _verify_files(records: Sequence[FileRecord], receipt: str, role: str, found:
         now = found.sha256(record.path)
         if now is None:
             message = f"not there; {receipt} names it as {role}. {found.remedies.missing(record.path)}"
-            found.findings.append(Finding("missing", record.path, message))
+            found.findings.append(Finding("missing", record.path, message, record in found.wrong))
         elif now != record.sha256:
             message = (
                 f"sha256 is {now[:12]}…, {receipt} says {record.sha256[:12]}… of its {role}. It was changed or "
                 f"damaged after it was made. {found.remedies.changed(record.path)}"
             )
-            found.findings.append(Finding("bytes", record.path, message))
+            found.findings.append(Finding("bytes", record.path, message, record in found.wrong))
+        else:
+            continue
+        found.wrong.add(record)
 
 
 def _verify_lists(job: PlannedJob, receipt: Receipt, makers: Mapping[str, PlannedJob], found: Verified) -> None:
