@@ -27,6 +27,7 @@ from relatent.bridge.render import (
 from relatent.errors import DataIntegrityError, RelatentError
 from relatent.ledger.files import write_json
 from relatent.ledger.jobs import PlannedJob
+from relatent.ledger.remedies import has_remote
 from relatent.ledger.verify import Finding, refill_scratch, verify_jobs
 
 RUN_CACHE = Path(".dvc/cache/runs")
@@ -75,10 +76,7 @@ def adopt(study: StudyPlace, say: Say = print) -> None:
     _refresh_digests(study)
     left = dvc_status(study)
     if left:
-        raise RelatentError(
-            f"dvc sees changes:\n{_listed(left)}\nRun `dvc pull` for files that are missing, or `dvc repro --pull "
-            "--allow-missing` where code or settings are newer than the results; then adopt again."
-        )
+        raise RelatentError(f"dvc sees changes:\n{_listed(left)}\n{_bring(study)}")
     verified = verify_jobs(graphs[study], adopted=adopted_settings(study), make=study.make)
     refuse(verified.findings, "nothing was adopted")
     say(f"{len(verified.receipts)} receipts, {len(verified.hashed)} files verified")
@@ -148,9 +146,32 @@ def _refresh_digests(study: StudyPlace) -> None:
     run_program("dvc", "repro", "--quiet", "--single-item", f"{DATA_FILE}:code", f"{study.dvc_file}:code")
 
 
+def _bring(study: StudyPlace) -> str:
+    """What brings the files that DVC misses."""
+    if has_remote():
+        return (
+            "Run `dvc pull` for files that are missing, or `dvc repro --pull --allow-missing` where code or settings "
+            "are newer than the results; then adopt again."
+        )
+    return (
+        f"DVC has no remote here to pull files from. Make what is missing or older than code and settings with "
+        f"`{study.make}`; then `relatent sync {study.name}` records it, and nothing is left to adopt."
+    )
+
+
 def _listed(status: dict[str, Any]) -> str:
+    """DVC's status in lines: stage, what has changed, its first file and how many more."""
     lines = []
     for stage, changes in status.items():
         for change in changes if isinstance(changes, list) else [changes]:
-            lines.append(f"  {stage}: {json.dumps(change)[:300]}")
+            kinds = change.items() if isinstance(change, dict) else [(str(change), {})]
+            lines += [f"  {stage}: {kind}{_first(found)}" for kind, found in kinds]
     return "\n".join([*lines[:SHOWN], *([f"  … and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else [])])
+
+
+def _first(found: Any) -> str:
+    if not isinstance(found, dict) or not found:
+        return f": {found}" if found else ""
+    (path, state), *rest = found.items()
+    said = ", ".join(state) if isinstance(state, dict) else str(state)  # of parameters: by their names
+    return f": {path} ({said})" + (f" and {len(rest)} more" if rest else "")
