@@ -304,6 +304,22 @@ def test_a_folder_entered_twice_keeps_what_the_user_wrote(place, capsys):
     assert "entered in data/registry.local.yaml with images of 16 pixels" in capsys.readouterr().err
 
 
+def test_a_folder_that_cannot_become_a_dataset_is_not_entered(place, capsys):
+    """It is looked at first; and no images have no pixels, nor are they taken for the 64 of the default."""
+    empty = place / "empty"
+    empty.mkdir()
+    (empty / "notes.txt").write_text("no image")
+    assert run(fetch.main, [f"folder:{empty}"]) == 3
+    assert f"{empty}: holds no image (.jpeg, .jpg, .png, .webp); nothing was entered" in capsys.readouterr().err
+    folder = folder_of_images(place, "pets")
+    for size in ("0", "-8", "large"):
+        with pytest.raises(SystemExit) as refused:
+            fetch.main([folder, "--size", size])
+        assert refused.value.code == 2
+        assert f"{size} is no side of an image; give 1 pixel or more" in capsys.readouterr().err
+    assert not Path("data/registry.local.yaml").exists()
+
+
 @pytest.mark.parametrize("name", ["2020 faces", "写真"])
 def test_a_folder_whose_name_can_be_none_of_a_dataset_s_is_refused_before_it_is_entered(place, capsys, name):
     folder = folder_of_images(place, name)

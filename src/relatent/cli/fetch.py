@@ -6,6 +6,7 @@ data/registry.local.yaml and listed with checksums. Files come from RELATENT_MIR
 """
 
 import argparse
+import os
 import re
 import sys
 import textwrap
@@ -23,6 +24,7 @@ from relatent.config.registry import LOCAL, NAME, Registry, load_registry
 from relatent.config.yaml_files import read_yaml
 from relatent.data.consent import record_consent, recorded
 from relatent.data.fetch import Fetcher, Wanted
+from relatent.data.listing import SUFFIXES
 from relatent.errors import ConfigError, MissingDataError
 from relatent.ledger.files import write_text
 
@@ -58,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     parser.add_argument("datasets", nargs="+", metavar="DATASET", help="name in the registry, or folder:PATH")
     parser.add_argument("--plan", action="store_true", help="only list URL, bytes and what is already there")
     parser.add_argument("--accept-terms", action="store_true", help="agree to the publishers' terms")
-    parser.add_argument("--size", type=int, help="of folder: images, shorter side then centre crop; 64")
+    parser.add_argument("--size", type=_pixels, help="of folder: images, shorter side then centre crop; 64")
     parser.add_argument("--name", help="of a folder: dataset; default: the folder's name")
     arguments = parser.parse_args(argv)
     names = [dataset_name(name, arguments.name, arguments.size, arguments.plan) for name in arguments.datasets]
@@ -79,6 +81,12 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if missing:
         raise MissingDataError("\n".join(missing))
     return 0
+
+
+def _pixels(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no side of an image; give 1 pixel or more")
+    return int(text)
 
 
 def job_arguments(registry: Registry, name: str) -> list[str]:
@@ -158,7 +166,7 @@ def dataset_name(name: str, alias: str | None, size: int | None, dry: bool) -> s
     """The registry name; of folder:PATH, after entering it in the local registry.
 
     Raises:
-        MissingDataError: no such folder.
+        MissingDataError: no such folder, or no image in it.
         ConfigError: a name that is taken, or that no dataset can have; another size than the one entered.
     """
     if not name.startswith("folder:"):
@@ -183,9 +191,17 @@ def dataset_name(name: str, alias: str | None, size: int | None, dry: bool) -> s
         return alias
     if dry:
         raise ConfigError(f"{folder}: not in the registry yet; fetch it first, without --plan")
-    enter(alias, folder_entry(folder, size or 64))
+    if not holds_an_image(folder):
+        raise MissingDataError(f"{folder}: holds no image ({', '.join(sorted(SUFFIXES))}); nothing was entered")
+    enter(alias, folder_entry(folder, 64 if size is None else size))
     print(f"{folder}: entered in {LOCAL} as {alias}; edit its splits there", file=sys.stderr)
     return alias
+
+
+def holds_an_image(folder: Path) -> bool:
+    """Whether there is a file below it that can be one, by its name."""
+    files = (name for _, _, names in os.walk(folder) for name in names)
+    return any(Path(name).suffix.lower() in SUFFIXES for name in files)
 
 
 def folder_entry(folder: Path, size: int) -> dict[str, Any]:
