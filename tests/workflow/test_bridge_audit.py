@@ -51,7 +51,7 @@ def test_why_goes_from_a_cell_to_the_raw_file(made):
     assert places[3:] == sorted(places[3:])
     for fact in ("settings     scale=1, seed=0", "seeds        0", "code ", "environment  ", "torch 2", "as recorded"):
         assert fact in said
-    assert re.search(r"paper +84.5 nats", said)
+    assert re.search(r"paper +84\.50 nats", said)
 
 
 def test_why_refuses_a_number_whose_files_were_changed(made, tmp_path):

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from relatent.bridge.graph import study_place
 from relatent.errors import MissingDataError
 
 
@@ -11,7 +12,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the places."""
     parser = argparse.ArgumentParser(prog="relatent where", description=__doc__)
     parser.add_argument("study")
-    study = parser.parse_args(argv).study
+    place = study_place(parser.parse_args(argv).study)
+    study = place.name
     folder = Path("results") / study
     tables, figures, report = (
         sorted((folder / "tables").glob("*.md")),
@@ -19,10 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder / "report.html",
     )
     if not report.exists():
-        raise MissingDataError(
-            f"{report}: not made yet. Run `snakemake --cores all --configfile config/{study}.yaml` "
-            "in the repository's root."
-        )
+        raise MissingDataError(f"{report}: not made yet. Run `{place.make}` in the repository's root.")
     print(f"{study}: {len(tables)} tables in {folder / 'tables'}/, {len(figures)} figures in {folder / 'figures'}/")
     for table in tables:
         print(f"  {table}")

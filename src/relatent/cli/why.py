@@ -27,6 +27,8 @@ from relatent.ledger.lineage import (
 )
 from relatent.ledger.receipts import FileRecord, Receipt
 from relatent.report.catalogue import TABLES
+from relatent.report.orderings import COLUMNS as ORDERINGS
+from relatent.report.printed import as_the_paper
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -75,6 +77,8 @@ def _cells_at(table: str, cells: Sequence[Cell], row: str, column: str) -> list[
                 row = prefix + plain(row).removeprefix(plain(heading)).strip()
         printed = {plain(f"{head.group} {head.heading}"): head.columns for head in spec.printed}
         columns = printed.get(plain(column), (column,))
+    if plain(column) == "difference":  # as the page of a table's orderings heads it
+        columns = ORDERINGS
     there = {plain(cell.values["column"]) for cell in cells if plain(cell.values["row"]) == plain(row)}
     return [find_cell(cells, row, name) for name in columns if plain(name) in there] or [find_cell(cells, row, column)]
 
@@ -86,16 +90,27 @@ def _heading(study: str, cell: Cell) -> Iterator[str]:
         span = (
             f" (95 % {values['ours_low']} … {values['ours_high']}, {values['interval']})" if _has_span(values) else ""
         )
-        yield f"  ours   {values['ours']} {values.get('unit', '')}{span}"
+        yield f"  ours   {_ours(values['ours'], values.get('unit', ''))}{span}"
     else:
         yield f"  ours   {values.get('verdict') or 'no number'}"
     if values.get("paper"):
-        yield f"  paper  {values['paper']} {values.get('unit', '')}"
+        yield f"  paper  {_paper(values['paper'], values.get('unit', ''))}"
     for key in ("verdict", "effort", "data", "preset", "cell_id"):
         if values.get(key):
             yield f"  {key:<6} {values[key]}"
     if not cell.receipts:
         yield "  No receipt: nothing of ours is behind this cell."
+
+
+def _ours(value: str, unit: str) -> str:
+    """Our number with all its digits; of a whole number of units, as many as they are."""
+    return f"{value.removesuffix('.0') if unit in ('units', 'count') else value} {unit}".rstrip()
+
+
+def _paper(value: str, unit: str) -> str:
+    """The paper's number with the digits it prints, 82.90 nats or 22.48 %."""
+    text = as_the_paper(float(value), unit).replace("−", "-")
+    return text if text.endswith("%") else f"{text} {unit}".rstrip()
 
 
 def _has_span(values: Mapping[str, str]) -> bool:
