@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from relatent.bridge.cost import (
@@ -53,21 +53,35 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(_line(phase, [cost for cost in costs if cost.job.phase == phase], to_do))
     left = [cost for cost in costs if cost.job.outputs in to_do]
     cores = os.cpu_count() or 1
-    unknown = [cost.job for cost in left if cost.left is None]
-    measured = sum(cost.measured for cost in left)
     for reading in [cost.reading for cost in left if cost.reading]:
         print(f"under way, {reading.share:.0%}: {reading.line}")
     print(f"this device: {flops / 1e9:.0f} GFLOP/s on one core (float32 products of our shapes), {cores} cores")
-    print(
-        f"to do: about {in_words(wall_seconds(left))} on {cores} cores, good to a factor of two; "
-        f"{measured} of {len(left)} jobs were timed here before"
-    )
-    if unknown:
-        print(f"not counted, nothing is known of them yet: {len(unknown)} jobs of {', '.join(phase_names(unknown))}")
+    print("\n".join(time_to_do(left, cores)))
     if any(cost.job.settings().get("device") == "cuda" for cost in left):
         print("some cells want a GPU (device: cuda); the time above is for this CPU")
     print("\n".join(_downloads(jobs, registry)))
     print(_disk(jobs))
+
+
+def time_to_do(left: Sequence[Cost], cores: int) -> Iterator[str]:
+    """How long the jobs to do will take, as far as it is known; of unknown ones no time is made up."""
+    if not left:
+        yield "to do: nothing"
+        return
+    unknown = [cost.job for cost in left if cost.left is None]
+    n_known = len(left) - len(unknown)
+    if n_known:
+        of = "all jobs" if not unknown else f"{n_known} of {len(left)} jobs"
+        yield (
+            f"to do: about {in_words(wall_seconds(left, cores))} on {cores} cores for {of}, good to a factor of two; "
+            f"{sum(cost.measured for cost in left)} were timed here before"
+        )
+    if unknown:
+        phases = ", ".join(phase_names(unknown))
+        yield (
+            f"{'not counted' if n_known else 'to do'}: {len(unknown)} jobs of {phases}, of which no time is known "
+            "before they have run here"
+        )
 
 
 def cost_of(job: PlannedJob, registry: Registry, flops: float, to_do: bool) -> Cost:
