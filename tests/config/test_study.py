@@ -12,6 +12,7 @@ from relatent.config.density import DensitySection
 from relatent.config.evaluation_section import (
     AnnealingSection,
     EvaluationSection,
+    RemovedSection,
     RepeatedSection,
     TrainMinusTestSection,
 )
@@ -23,7 +24,12 @@ DATASETS = yaml.safe_load((ROOT / "data/registry.yaml").read_text())["datasets"]
 
 
 DENSITY = list(DensitySection.model_fields)
-PARTS = {"annealing": AnnealingSection, "train_minus_test": TrainMinusTestSection, "repeated": RepeatedSection}
+PARTS = {
+    "annealing": AnnealingSection,
+    "train_minus_test": TrainMinusTestSection,
+    "repeated": RepeatedSection,
+    "removed": RemovedSection,
+}
 EVALUATION = [key for key in EvaluationSection.model_fields if key not in PARTS]
 EVALUATION += [f"{part}.{key}" for part, section in PARTS.items() for key in section.model_fields]
 
