@@ -6,9 +6,9 @@ from relatent.config.registry import load_registry
 
 def checked_study():
     """The study of this run, or exit 2 with one line per wrong key."""
-    where = ", ".join(map(str, workflow.configfiles)) or "--config"
+    files = [Path(os.path.relpath(file)) for file in workflow.configfiles]
     try:
-        return study_from(config, where, load_registry().names())
+        return study_given(files, config, load_registry().names())
     except RelatentError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

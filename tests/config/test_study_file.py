@@ -1,0 +1,56 @@
+"""What only the file of a study can tell, and not the values that Snakemake makes of it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from relatent.config.study_file import study_given
+from relatent.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+DATASETS = list(yaml.safe_load((ROOT / "data/registry.yaml").read_text())["datasets"])
+DEMO = (ROOT / "config/demo.yaml").read_text()
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def refused(path: Path, **overrides: object) -> str:
+    """The message about a file, read as Snakemake reads it: the last of two keys wins, and --config wins over it."""
+    with pytest.raises(ConfigError) as caught:
+        study_given([path], {**yaml.safe_load(path.read_text()), **overrides}, DATASETS)
+    return str(caught.value)
+
+
+def dry_run(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "snakemake", "-n", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_a_key_given_twice_is_refused_though_the_merged_values_are_sound(tmp_path):
+    """Snakemake's own reader takes the last one; a study of two minds would run, and hours later say nothing of it."""
+    path = written(tmp_path / "demo.yaml", DEMO + "\neffort: demo\n")
+    line = len(DEMO.splitlines()) + 2
+    assert f"key 'effort' is given twice in \"{path}\", line {line}" in refused(path)
+
+
+def test_two_files_are_refused(tmp_path):
+    """They would be merged, cell by cell; config/README.md promises that they never are."""
+    files = [written(tmp_path / f"{name}.yaml", DEMO) for name in ("demo", "more")]
+    with pytest.raises(ConfigError, match=r"demo\.yaml, .*more\.yaml would be merged into one; give one file"):
+        study_given(files, yaml.safe_load(DEMO), DATASETS)
+
+
+@pytest.mark.workflow
+def test_snakemake_refuses_a_key_given_twice(tmp_path):
+    """The check stands where every run begins: exit 2, file and line, no traceback."""
+    path = written(tmp_path / "demo.yaml", DEMO + "\neffort: demo\n")
+    done = dry_run("--configfile", str(path))
+    assert done.returncode == 2
+    assert "key 'effort' is given twice" in done.stderr
+    assert "Traceback" not in done.stderr
