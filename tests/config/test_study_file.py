@@ -46,6 +46,39 @@ def test_two_files_are_refused(tmp_path):
         study_given(files, yaml.safe_load(DEMO), DATASETS)
 
 
+def test_a_study_is_named_like_its_file(tmp_path):
+    """A copy that kept its old name would write into the other study's results."""
+    message = refused(written(tmp_path / "v2.yaml", DEMO))
+    assert f"{tmp_path / 'v2.yaml'}: study: 'demo' is not the name of the file, 'v2'" in message
+    assert f"write `study: v2` or rename the file to {tmp_path / 'demo.yaml'}" in message
+    study = study_given([written(tmp_path / "demo.yaml", DEMO)], yaml.safe_load(DEMO), DATASETS)
+    assert study.study == "demo"
+
+
+def test_no_advice_to_overwrite_another_study(tmp_path):
+    """Beside the original, a forgetful copy can only change its name."""
+    written(tmp_path / "demo.yaml", DEMO)
+    message = refused(written(tmp_path / "v2.yaml", DEMO))
+    assert message.endswith("write `study: v2`")
+
+
+def test_a_file_whose_name_no_study_can_have_is_renamed(tmp_path):
+    """`study: v2-big` would be refused in turn."""
+    assert refused(written(tmp_path / "v2-big.yaml", DEMO)).endswith(
+        f"'v2-big'; rename the file to {tmp_path / 'demo.yaml'}"
+    )
+
+
+def test_settings_may_be_overridden_and_the_name_may_not(tmp_path):
+    """With another name, results/ would hold a study without a YAML, which no command could read again."""
+    path = written(tmp_path / "demo.yaml", DEMO)
+    overridden = study_given([path], {**yaml.safe_load(DEMO), "effort": "short"}, DATASETS)
+    assert overridden.effort == "short"
+    message = refused(path, study="other")
+    assert "--config study=other" in message
+    assert f"copy the file to {tmp_path / 'other.yaml'} with `study: other`" in message
+
+
 @pytest.mark.workflow
 def test_snakemake_refuses_a_key_given_twice(tmp_path):
     """The check stands where every run begins: exit 2, file and line, no traceback."""

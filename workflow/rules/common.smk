@@ -6,9 +6,11 @@ from relatent.config.registry import load_registry
 
 def checked_study():
     """The study of this run, or exit 2 with one line per wrong key."""
-    files = [Path(os.path.relpath(file)) for file in workflow.configfiles]
+    here = Path.cwd()
+    files = [Path(file) for file in workflow.configfiles]
+    shown = [path.relative_to(here) if path.is_relative_to(here) else path for path in files]
     try:
-        return study_given(files, config, load_registry().names())
+        return study_given(shown, config, load_registry().names())
     except RelatentError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
