@@ -7,12 +7,23 @@ from pathlib import Path
 import pytest
 import yaml
 
+from relatent.config.study import Study
 from relatent.config.study_file import study_given
 from relatent.errors import ConfigError
+from relatent.report.catalogue import TABLES
+from relatent.report.figure_catalogue import FIGURES
 
 ROOT = Path(__file__).parents[2]
 DATASETS = list(yaml.safe_load((ROOT / "data/registry.yaml").read_text())["datasets"])
 DEMO = (ROOT / "config/demo.yaml").read_text()
+
+
+def given(files: list[Path], **overrides: object) -> Study:
+    """As Snakemake reads it: the last of two keys wins, the last of two files, and --config over all."""
+    values: dict[str, object] = {}
+    for file in files:
+        values |= yaml.safe_load(file.read_text())
+    return study_given(files, values | overrides, DATASETS, {"tables": TABLES, "figures": FIGURES})
 
 
 def written(path: Path, text: str) -> Path:
@@ -21,9 +32,8 @@ def written(path: Path, text: str) -> Path:
 
 
 def refused(path: Path, **overrides: object) -> str:
-    """The message about a file, read as Snakemake reads it: the last of two keys wins, and --config wins over it."""
     with pytest.raises(ConfigError) as caught:
-        study_given([path], {**yaml.safe_load(path.read_text()), **overrides}, DATASETS)
+        given([path], **overrides)
     return str(caught.value)
 
 
@@ -43,7 +53,7 @@ def test_two_files_are_refused(tmp_path):
     """They would be merged, cell by cell; config/README.md promises that they never are."""
     files = [written(tmp_path / f"{name}.yaml", DEMO) for name in ("demo", "more")]
     with pytest.raises(ConfigError, match=r"demo\.yaml, .*more\.yaml would be merged into one; give one file"):
-        study_given(files, yaml.safe_load(DEMO), DATASETS)
+        given(files)
 
 
 def test_a_study_is_named_like_its_file(tmp_path):
@@ -51,8 +61,7 @@ def test_a_study_is_named_like_its_file(tmp_path):
     message = refused(written(tmp_path / "v2.yaml", DEMO))
     assert f"{tmp_path / 'v2.yaml'}: study: 'demo' is not the name of the file, 'v2'" in message
     assert f"write `study: v2` or rename the file to {tmp_path / 'demo.yaml'}" in message
-    study = study_given([written(tmp_path / "demo.yaml", DEMO)], yaml.safe_load(DEMO), DATASETS)
-    assert study.study == "demo"
+    assert given([written(tmp_path / "demo.yaml", DEMO)]).study == "demo"
 
 
 def test_no_advice_to_overwrite_another_study(tmp_path):
@@ -72,11 +81,27 @@ def test_a_file_whose_name_no_study_can_have_is_renamed(tmp_path):
 def test_settings_may_be_overridden_and_the_name_may_not(tmp_path):
     """With another name, results/ would hold a study without a YAML, which no command could read again."""
     path = written(tmp_path / "demo.yaml", DEMO)
-    overridden = study_given([path], {**yaml.safe_load(DEMO), "effort": "short"}, DATASETS)
-    assert overridden.effort == "short"
+    assert given([path], effort="short").effort == "short"
     message = refused(path, study="other")
     assert "--config study=other" in message
     assert f"copy the file to {tmp_path / 'other.yaml'} with `study: other`" in message
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_study_that_ships_is_taken(path):
+    """Each of its pages and cells is there."""
+    assert given([path]).study == path.stem
+
+
+def test_an_unknown_table_or_figure_is_named_with_its_key_and_file(tmp_path):
+    """In Snakemake it would come up as an exception of a rule, without the YAML's name."""
+    path = written(tmp_path / "demo.yaml", DEMO)
+    lines = refused(path, tables=["dedup", "iwae_diagnostic"], figures=["sample_density"]).splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(f"{path}: tables: unknown table 'iwae_diagnostic'; there are ")
+    assert "iwae_diagnostics" in lines[0]
+    assert lines[1].startswith(f"{path}: figures: unknown figure 'sample_density'; there are ")
+    assert "samples_density" in lines[1]
 
 
 @pytest.mark.workflow

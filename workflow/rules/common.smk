@@ -2,15 +2,24 @@
 import re
 
 from relatent.config.registry import load_registry
+from relatent.report.catalogue import TABLES
+from relatent.report.figure_catalogue import FIGURES
 
 
 def checked_study():
     """The study of this run, or exit 2 with one line per wrong key."""
     here = Path.cwd()
     files = [Path(file) for file in workflow.configfiles]
-    shown = [path.relative_to(here) if path.is_relative_to(here) else path for path in files]
+    shown = [
+        path.relative_to(here) if path.is_relative_to(here) else path for path in files
+    ]
     try:
-        return study_given(shown, config, load_registry().names())
+        return study_given(
+            shown,
+            config,
+            known_datasets=load_registry().names(),
+            pages={"tables": TABLES, "figures": FIGURES},
+        )
     except RelatentError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
