@@ -104,6 +104,58 @@ def test_an_unknown_table_or_figure_is_named_with_its_key_and_file(tmp_path):
     assert "samples_density" in lines[1]
 
 
+def adopt_without_data(values: dict) -> None:
+    """An adopted cell is not trained here, so its dataset need not be listed, until something else asks for it."""
+    values["density"]["adopted"] = ["mnist/vae-L1-k1"]
+    values["sample"]["run"].append("mnist/vae-L1-k1")
+
+
+STRANGERS = {
+    "a discriminator that is not trained": (
+        lambda v: v["probe"]["rows"]["dcgan"].update(weights="digits32/svhn32-w17"),
+        "probe.rows.dcgan.weights: digits32/svhn32-w17: neither in gan.run nor in gan.adopted; list it there first",
+    ),
+    "an autoencoder that is not trained": (
+        lambda v: v["probe"]["rows"]["autoencoder"].update(weights="digits"),
+        "probe.rows.autoencoder.weights: digits: not in dedup.run; list it there first",
+    ),
+    "samples of no cell": (
+        lambda v: v["sample"]["run"].append("digits/vae-L1-k9"),
+        "sample.run: digits/vae-L1-k9: neither run nor adopted in density or gan; list it there first",
+    ),
+    "a classifier of no cell": (
+        lambda v: v["sample"].update(nearest_neighbour=["digits32/mnist_conditional-w8"]),
+        "sample.nearest_neighbour: digits32/mnist_conditional-w8: neither in gan.run nor in gan.adopted; "
+        "list it there first",
+    ),
+    "exact models of no dataset": (
+        lambda v: v["exact"].update(dataset="digit"),
+        "exact.dataset: digit: not in data.run, digits, photos, digits32; correct the name, or add it there",
+    ),
+    "images that are not prepared": (
+        adopt_without_data,
+        "sample.run: mnist/vae-L1-k1: needs the images of mnist, which data.run does not list; add it there",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", STRANGERS)
+def test_a_cell_or_dataset_that_the_study_lacks_is_named_with_its_key_and_file(mistake, tmp_path):
+    """Snakemake would list files that no rule makes, and not say which key asks for them."""
+    change, line = STRANGERS[mistake]
+    values = yaml.safe_load(DEMO)
+    change(values)
+    path = written(tmp_path / "demo.yaml", yaml.safe_dump(values))
+    assert refused(path) == f"{path}: {line}"
+
+
+def test_a_row_that_is_not_run_may_name_what_is_not_there(tmp_path):
+    """Nothing is made of it; so a study can keep its rows while cells come and go."""
+    values = yaml.safe_load(DEMO)
+    values["probe"]["rows"]["later"] = {"kind": "discriminator", "weights": "digits32/svhn32-w17"}
+    given([written(tmp_path / "demo.yaml", yaml.safe_dump(values))])
+
+
 @pytest.mark.workflow
 def test_snakemake_refuses_a_key_given_twice(tmp_path):
     """The check stands where every run begins: exit 2, file and line, no traceback."""
