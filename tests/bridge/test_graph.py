@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from relatent.bridge.graph import StudyPlace, parse_jobs, phase_names, phase_targets, rule_text, study_place
+from relatent.bridge.graph import StudyPlace, expand, parse_jobs, phase_names, phase_targets, rule_text, study_place
 from relatent.errors import ConfigError, MissingDataError
 from relatent.ledger.jobs import PlannedJob, is_receipt, phase_of
 
@@ -118,7 +118,7 @@ def test_a_study_is_found_by_its_name_and_by_its_yaml(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for place in ("workflow/Snakefile", "config/demo.yaml", "config/README.md"):
         Path(place).parent.mkdir(exist_ok=True)
-        Path(place).touch()
+        Path(place).write_text("study: demo\n")
     assert study_place("demo") == study_place("config/demo.yaml") == StudyPlace("demo")
     for name, said in (
         ("nope", "config/nope.yaml"),
@@ -129,3 +129,27 @@ def test_a_study_is_found_by_its_name_and_by_its_yaml(tmp_path, monkeypatch):
         with pytest.raises(MissingDataError) as refused:
             study_place(name)
         assert str(refused.value) == f"{said}: no such study; config/ has demo"
+
+
+UNREADABLE = {
+    "no YAML": ("study: v2\ntables: [\neffort: demo\n", r"config/v2\.yaml: not readable as YAML: .* line 2"),
+    "a tab": ("study: v2\ngan:\n\trun: []\n", r"config/v2\.yaml: not readable as YAML: .* line 3"),
+    "a key given twice": ("study: v2\neffort: demo\neffort: short\n", r"key 'effort' is given twice .* line 3"),
+    "a key that is a list": ("study: v2\n[a]: 1\n", r"config/v2\.yaml: a key is a list or a mapping"),
+    "another study's name": ("study: other\n", r"config/v2\.yaml: study: 'other' is not the name of the file, 'v2'"),
+}
+
+
+@pytest.mark.parametrize("mistake", UNREADABLE)
+@pytest.mark.parametrize("start", [study_place, lambda name: expand(StudyPlace(name))], ids=["place", "graph"])
+def test_a_broken_yaml_is_named_with_its_line_before_snakemake_starts(mistake, start, tmp_path, monkeypatch):
+    """Snakemake says 'Config file is not valid JSON or YAML', of no file and no line; here it is not there to start."""
+    text, message = UNREADABLE[mistake]
+    for folder in ("workflow", "config"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "workflow/Snakefile").touch()
+    (tmp_path / "config/v2.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("relatent.bridge.graph.run_program", lambda *_, **__: pytest.fail("snakemake was started"))
+    with pytest.raises(ConfigError, match=message):
+        start("v2")

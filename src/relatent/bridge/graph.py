@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 
 from relatent.bridge.programs import run_program
+from relatent.config.study_file import check_name
+from relatent.config.yaml_files import read_yaml
 from relatent.errors import ConfigError, MissingDataError, RelatentError
 from relatent.ledger.jobs import PlannedJob, phase_of
 
@@ -58,6 +60,7 @@ def study_place(name: str) -> StudyPlace:
 
     Raises:
         MissingDataError: no config of that name, or not in the repository's root.
+        ConfigError: as in `check_readable`.
     """
     if not Path("workflow/Snakefile").is_file():
         raise MissingDataError("workflow/Snakefile: not here; run this in the root of the repository")
@@ -67,7 +70,23 @@ def study_place(name: str) -> StudyPlace:
         there = ", ".join(sorted(path.stem for path in Path("config").glob("*.yaml")))
         asked = place.config if STUDY_NAME.fullmatch(place.name) else name
         raise MissingDataError(f"{asked}: no such study; config/ has {there or 'none'}")
+    check_readable(place)
     return place
+
+
+def check_readable(study: StudyPlace) -> None:
+    """Read a study's YAML before Snakemake does, which says of a broken one neither which it is nor the line.
+
+    Raises:
+        MissingDataError: there is none.
+        ConfigError: not YAML, a key given twice, or another study's name.
+    """
+    path = Path(study.config)
+    try:
+        values = read_yaml(path)
+    except TypeError:  # from the search for keys given twice; caught here, since a changed reader would re-make pages
+        raise ConfigError(f"{path}: a key is a list or a mapping, such as `[a]: 1`; write words as keys") from None
+    check_name(values.get("study", study.name), path)
 
 
 def phase_targets() -> list[str]:
@@ -108,9 +127,11 @@ def expand(study: StudyPlace, targets: Sequence[str] = (), *, force: bool = True
         force: the whole graph; otherwise only what Snakemake would run now, each with its reason.
 
     Raises:
+        MissingDataError: the study has no YAML.
         ConfigError: the study's settings are wrong.
         RelatentError: the graph does not stand, e.g. a source file is missing.
     """
+    check_readable(study)
     options = [*study.configfile, "--dry-run", "--printshellcmds", "--cores", "1", "--quiet", "host"]
     done = run_program(
         "snakemake",
