@@ -219,6 +219,19 @@ def test_a_number_says_how_far_it_is_from_the_papers(root):
     assert f"paper 84.78 ({difference}), not comparable" in page.read_text()
 
 
+def test_an_entropy_at_its_ceiling_is_a_bound(root):
+    """The codes of n images have log2 n bits at most, so that many say only that all are different."""
+    for dataset, bits in (("photos", 10.9), ("digits32", 10.34)):  # log2 2,000 = 10.97, log2 1,297 = 10.34
+        path = Path(f"results/demo/dedup/{dataset}/metrics.json")
+        metrics = json.loads(path.read_text())
+        metrics["code_entropy_bits"]["value"] = bits
+        path.write_text(json.dumps(metrics))
+        made_up.receipt(root, root / path.parent, "dedup", dataset)
+    make_table("dedup")
+    assert "| code entropy | 10.9 | ≥ 10.3 |" in Path("results/demo/tables/dedup.md").read_text()
+    assert unbacked_numbers(Path("results/demo/tables")) == []
+
+
 def cifar10_probe(root, effort="short", adopted=()):
     """Table 1 with the digits' DCGAN row as that of CIFAR-10; its page."""
     ours = root / "results/dcgan/probe/cifar10/dcgan"

@@ -9,6 +9,7 @@ from relatent.config.report import PageSettings
 from relatent.errors import DataIntegrityError
 from relatent.report.cells import ADOPTED, TableCell, Verdict, cell_id
 from relatent.report.reference import PaperNumber
+from relatent.report.slots_dcgan import CODE_ENTROPY
 from relatent.report.slots_iwae import AGREEMENT, GAP
 from relatent.report.spec import Slot
 from relatent.report.statistics import (
@@ -123,11 +124,19 @@ def find_metric(document: Metrics, slot: Slot, where: str) -> Metrics | None:
     metric = found if isinstance(found, Mapping) else {"value": found}
     if slot.metric == GAP and metric and "interval" not in metric:
         metric = {**metric, **_error_of_gap(document)}
+    if slot.metric == CODE_ENTROPY and _at_ceiling(metric, document):
+        metric = {**metric, "bound": "at least"}
     if metric.get("value") is None:  # e.g. the precision of removals where nothing was removed
         return None
     if not isinstance(metric.get("value"), (int, float)) or isinstance(metric["value"], bool):
         raise DataIntegrityError(f"{where}: metric {slot.metric} has no number as its value. Make the cell again.")
     return metric
+
+
+def _at_ceiling(metric: Metrics, document: Metrics) -> bool:
+    """Whether an entropy is, as printed, the log2 n that n codes as found cannot exceed."""
+    n, value = document.get("n_images", {}).get("value"), metric.get("value")
+    return bool(n) and value is not None and value > math.log2(n) - 0.05
 
 
 def _agreement(document: Metrics, where: str) -> Metrics:

@@ -201,6 +201,10 @@ TABLES: dict[str, TableSpec] = {
         stub="dataset",
         slots=dedup_slots,
         transposed=True,
+        notes=(
+            "≥: at least. The code entropy is that of the codes as found, which for n images is log2 n at most, where "
+            "all codes differ. What is needed is needed of the collision entropy.",
+        ),
     ),
     "dcgan_table1_digits": TableSpec(
         title="A linear probe on the digits",

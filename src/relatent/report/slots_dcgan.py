@@ -6,6 +6,8 @@ from relatent.report.spec import Slot, Unit
 from relatent.report.statistics import Better
 from relatent.report.words import ablations
 
+CODE_ENTROPY = "code_entropy_bits"
+
 
 def dedup_slots(sources: Sequence[str]) -> list[Slot]:
     columns: tuple[tuple[str, str, Unit, Better], ...] = (
@@ -18,7 +20,7 @@ def dedup_slots(sources: Sequence[str]) -> list[Slot]:
         ("recall, shift", "recall_shift", "fraction", "higher"),
         ("recall, brightness", "recall_brightness", "fraction", "higher"),
         ("recall, resize", "recall_resize", "fraction", "higher"),
-        ("code entropy", "code_entropy_bits", "bits", "higher"),
+        ("code entropy", CODE_ENTROPY, "bits", "higher"),
         ("collision entropy", "collision_entropy_bits", "bits", "higher"),
         ("needed entropy", "needed_entropy_bits", "bits", "lower"),
     )
