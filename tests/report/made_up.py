@@ -216,7 +216,7 @@ def make_trained(root: Path, study: str = "demo") -> None:
         d, g = 1.3 * np.exp(-step / 200) + 0.3 + 0.1 * rng.random(), 1 + step / 200 + 0.3 * rng.random()
         lines.append(f"{step},{step // 10},{step * 128},{d:.6g},{g:.6g},{1 + rng.random():.6g},{2 + rng.random():.6g}")
     (folder / "history.csv").write_text("\n".join(lines) + "\n")
-    receipt(root, folder, "train_gan", "digits32/svhn32-w16")
+    receipt(root, folder, "train_gan", "digits32/svhn32-w16", settings={"snapshot_epochs": [2, 1]})
     folder = root / f"results/{study}/sample/digits32/svhn32-w16"
     make_samples(folder, rng, 1, 32, 6)
     np.save(folder / "early.npy", rng.integers(0, 256, (64, 1, 32, 32), dtype=np.uint8))
@@ -328,6 +328,7 @@ def make_pictures(root: Path, study: str = "demo") -> None:
         lines = ["index,cluster,kept"]
         for index in range(300):
             cluster = index - index % 4 if index < 24 else index
+            cluster = 24 if 24 <= index < 36 else cluster  # of twelve, more than a row holds
             lines.append(f"{index},{cluster},{int(index == cluster)}")
         folder = root / f"results/{study}/dedup/{dataset}"
         (folder / "clusters.csv").write_text("\n".join(lines) + "\n")

@@ -93,7 +93,10 @@ def _whole_gans(cells: Sequence[str]) -> list[str]:
 
 
 def _gan_samples(cells: Sequence[str]) -> list[tuple[str, str]]:
-    return [(f"sample/{cell}", name) for cell in _whole_gans(cells) for name in ("early.npy", "samples.npy")]
+    """The samples, and the history of the training, whose receipt says when the early ones were kept."""
+    found = [(f"sample/{cell}", name) for cell in _whole_gans(cells) for name in ("early.npy", "samples.npy")]
+    trained = [f"train_gan/{cell}" for cell in _whole_gans(cells)]
+    return [*found, *((source, "history.csv") for source in trained if source in cells)]
 
 
 def _scored_samples(cells: Sequence[str]) -> list[tuple[str, str]]:
@@ -196,8 +199,8 @@ FIGURES: dict[str, FigureSpec] = {
     ),
     "samples_gan": FigureSpec(
         "Samples of the DCGAN, early and late",
-        "Samples of the first generator that the run kept (after one epoch unless set otherwise, as in Fig. 2 of "
-        "Radford et al. 2016) and at the end, as in Fig. 3: same z in both panels, in the order they were drawn",
+        "Samples of the first generator that the run kept (Fig. 2 of Radford et al. 2016: after one epoch) and at the "
+        "end, as in Fig. 3: same z in both panels, in the order they were drawn",
         _gan_samples,
         pictures.draw_gan_samples,
     ),
@@ -210,16 +213,17 @@ FIGURES: dict[str, FigureSpec] = {
     ),
     "samples_ablation": FigureSpec(
         "Samples without one of the five rules",
-        "Samples of the same net with one of the DCGAN rules taken away, trained alike; in the order they were drawn, "
-        "same z in all panels",
+        "Samples of the whole net, and of the same net with one of the DCGAN rules taken away, trained alike; in the "
+        "order they were drawn, same z in all panels",
         _ablation_samples,
         pictures.draw_ablation_samples,
     ),
     "posteriors": FigureSpec(
         "True posteriors of models with two latents",
         "p(z|x) on a grid for six training images, as in Fig. 2 of Burda et al. 2016, with q at two standard "
-        "deviations (white) and KL(q || p(z|x)), which is large where q misses the posterior; all windows are equally "
-        "wide; below, the image and four reconstructions from draws of q",
+        "deviations (white) and KL(q || p(z|x)), which is large where q misses the posterior. Colours are of the log "
+        "density below its own maximum, and each window is as wide as its posterior and q are: compare their ticks; "
+        "below, the image and four reconstructions from draws of q",
         _posteriors,
         inside.draw_posteriors,
     ),
@@ -280,9 +284,10 @@ FIGURES: dict[str, FigureSpec] = {
     ),
     "duplicates": FigureSpec(
         "Near-duplicates",
-        "Clusters of images with near codes, evenly spaced from the largest to the smallest; the first image of a row "
-        "is kept, the others are removed from training. The search radius, and how often a removal is right, are below "
-        "the figure",
+        "Clusters of images with near codes, sorted by size and evenly spaced from the largest to the smallest, "
+        "because the largest alone would be flat patches; the first image of a row is kept, the others are removed "
+        "from training, and +n stands for those that are not shown. The search radius, and how often a removal is "
+        "right, are below the figure",
         _duplicates,
         alike.draw_duplicates,
     ),
@@ -295,8 +300,8 @@ FIGURES: dict[str, FigureSpec] = {
     ),
     "probe_rows": FigureSpec(
         "The probe's rows side by side",
-        "Test accuracy of the same L2-SVM on different features with 95 % intervals; the discriminators, trained and "
-        "random, are filled",
+        "Test accuracy of the same L2-SVM on different features, with 95 % intervals over what the figure names; the "
+        "discriminators, trained and random, are filled",
         _probe,
         probe.draw_probe_rows,
     ),
@@ -309,15 +314,15 @@ FIGURES: dict[str, FigureSpec] = {
     ),
     "probe_curve": FigureSpec(
         "Accuracy against labels",
-        "Test accuracy of the L2-SVM with more and more labels per class, mean over draws of the labels with a 95 % "
-        "interval",
+        "Test accuracy of the L2-SVM with more and more labels per class, mean over draws of the labels; bars are 95 % "
+        "intervals over what the figure names",
         _probe,
         probe.draw_learning_curve,
     ),
     "probe_layers": FigureSpec(
         "Accuracy by layer",
-        "The probe on each convolution of the discriminator by itself, and on all of them, for trained and random "
-        "weights",
+        "Test accuracy of the probe on each convolution of the discriminator by itself, and on all of them, for "
+        "trained and random weights; bars are 95 % intervals over what the figure names",
         _discriminators,
         probe.draw_layers,
     ),

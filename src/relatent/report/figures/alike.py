@@ -4,13 +4,16 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from relatent.config.report import PageSettings
 from relatent.report.figures.inputs import Inputs
 from relatent.report.figures.pictures import GAP, image_rows, read_images, show_mosaic
 from relatent.report.figures.style import Drawing, bare, picture_panels
 from relatent.report.slots_dcgan import probe_row_title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 CLUSTERS_SHOWN, MEMBERS_SHOWN = 8, 8
 
@@ -50,9 +53,21 @@ def draw_duplicates(inputs: Inputs, settings: PageSettings) -> Drawing:
             sheet[row * width : row * width + len(shown)] = images[shown]
             marks = image_rows(dataset, path, images[shown], shown, width)
             rows += [{**mark, "row": row} for mark in marks]
-        show_mosaic(axis, sheet, width, f"{dataset}: {len(chosen)} of {len(clusters)} clusters, by size")
-        axis.set_xlabel(removal_note(inputs.json(source, "metrics.json")), loc="left")
+        spaced = len(chosen) < len(clusters)
+        count = f"{len(chosen)} of {len(clusters)}" if spaced else f"all {len(clusters)}"
+        show_mosaic(axis, sheet, width, f"{dataset}: {count} clusters")
+        _count_the_rest(axis, images.shape[-1], [len(members) - width for members in chosen], width)
+        order = f"rows: {'evenly spaced by rank, ' if spaced else ''}largest to smallest cluster"
+        axis.set_xlabel(f"{order}\n{removal_note(inputs.json(source, 'metrics.json'))}", loc="left")
     return Drawing(figure, rows)
+
+
+def _count_the_rest(axes: "Axes", side: int, more: Sequence[int], columns: int) -> None:
+    """`+44` behind each row of square images that has so many more members than columns."""
+    step = side + max(1, round(GAP * side))
+    for row, count in enumerate(more):
+        if count > 0:
+            axes.text(columns * step, row * step + side / 2, f"+{count}", va="center", fontsize=7)
 
 
 def removal_note(metrics: Mapping[str, Any]) -> str:

@@ -34,6 +34,10 @@ class Inputs:
             raise MissingDataError(f"--files: {source}/{name} is needed for this figure; give it with its receipt")
         return self._files[source][name]
 
+    def settings(self, source: str, name: str) -> Any:
+        """Settings of the job that wrote a file, from the receipt beside it."""
+        return read_json(self.file(source, name).with_name("receipt.json"))["settings"]
+
     def json(self, source: str, name: str) -> Any:
         """The value in a JSON file."""
         return read_json(self.file(source, name))

@@ -12,12 +12,16 @@ from relatent.report.figures.style import Drawing, bare, picture_panels
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
 
 
 FILTERS_SHOWN = 64
 
 
 POSTERIORS_SHOWN = 6
+NATS_SHOWN = 6.0  # below the maximum of a posterior; of a Gaussian, three and a half standard deviations
+Q_DEVIATIONS = 2
+OUTSIDE = 0.001  # of a posterior's mass that a window may leave out on each of its four sides
 
 
 def draw_filters(inputs: Inputs, settings: PageSettings) -> Drawing:
@@ -66,7 +70,9 @@ def draw_posteriors(inputs: Inputs, settings: PageSettings) -> Drawing:
     """Burda et al. 2016, Fig. 2: true posteriors of models with two latents, for a few training images.
 
     One row per model; below it each image beside reconstructions from draws of q. The ellipse is q at two standard
-    deviations; a q that misses the posterior is no fault of the drawing, so each window prints KL(q || p(z|x)).
+    deviations; a q that misses the posterior is no fault of the drawing, so each window prints KL(q || p(z|x)). Each
+    window is as wide as its posterior and q, and its colours are of log density below the maximum: posteriors are
+    narrow, and their second modes would be invisible beside the first.
     """
     import matplotlib.pyplot as plt
     import numpy as np
@@ -81,31 +87,25 @@ def draw_posteriors(inputs: Inputs, settings: PageSettings) -> Drawing:
     figure, axes = plt.subplots(
         2 * len(sources),
         across,
-        figsize=(1.45 * across, 2.0 * len(sources)),
+        figsize=(1.5 * across + 0.5, 2.1 * len(sources)),
         height_ratios=[1.0, 0.22] * len(sources),
         squeeze=False,
         layout="constrained",
     )
     rows: list[dict[str, Any]] = []
-    half = max(_spread_of(grid, image) for grid in grids.values() for image in range(across))
     for place, (source, grid) in enumerate(grids.items()):
         axis_values = grid["axis"]
-        edge = axis_values[-1]
         for image in range(across):
             top, below = axes[2 * place, image], axes[2 * place + 1, image]
-            density = np.exp(grid["log_posterior"][image])
-            top.imshow(
-                density.T, origin="lower", extent=(-edge, edge, -edge, edge), cmap="cividis", interpolation="bilinear"
-            )
+            log = grid["log_posterior"][image]
+            picture = _show_posterior(top, axis_values, log - log.max())
             mean, sd = grid["q_mean"][image], grid["q_sd"][image]
-            top.add_patch(Ellipse(mean, *(4 * sd), fill=False, edgecolor="white", linewidth=0.9))
-            bare(top)
-            centre = _moments(grid, image)[0]
-            top.set_xlim(centre[0] - half, centre[0] + half)
-            top.set_ylim(centre[1] - half, centre[1] + half)
-            top.set_facecolor(plt.get_cmap("cividis")(0))
+            top.add_patch(Ellipse(mean, *(2 * Q_DEVIATIONS * sd), fill=False, edgecolor="white", linewidth=0.9))
+            window = window_of(grid, image)
+            top.set_xlim(*window[0])
+            top.set_ylim(*window[1])
             kl = float(grid["kl"][image])
-            top.text(0.04, 0.96, f"KL {kl:.1f}", transform=top.transAxes, va="top", color="white", fontsize=8)
+            _write_on(top, 0.04, 0.95, f"KL {kl:.1f}", va="top", fontsize=8)
             shown = [255 * grid["images"][image], *(255 * x for x in grid["reconstructions"][image][:4])]
             strip = np.concatenate([np.asarray(picture).reshape(1, *picture.shape[-3:]) for picture in shown])
             below.imshow(mosaic(np.round(strip).astype(np.uint8), len(strip)), vmin=0, vmax=255)
@@ -120,42 +120,76 @@ def draw_posteriors(inputs: Inputs, settings: PageSettings) -> Drawing:
                     "q_mean_2": float(mean[1]),
                     "q_sd_1": float(sd[0]),
                     "q_sd_2": float(sd[1]),
-                    "posterior_mode_1": float(axis_values[np.unravel_index(density.argmax(), density.shape)[0]]),
-                    "posterior_mode_2": float(axis_values[np.unravel_index(density.argmax(), density.shape)[1]]),
+                    "posterior_mode_1": float(axis_values[np.unravel_index(log.argmax(), log.shape)[0]]),
+                    "posterior_mode_2": float(axis_values[np.unravel_index(log.argmax(), log.shape)[1]]),
+                    "window_low_1": window[0][0],
+                    "window_low_2": window[1][0],
+                    "window_width": window[0][1] - window[0][0],
                 }
             )
-        _scale_bar(axes[2 * place, 0], half)
         axes[2 * place, 0].set_title(f"{_two_latents_title(source)}: KL(q ‖ p(z|x)) in nats", loc="left")
+        _name_parts(axes[2 * place, 0], axes[2 * place + 1, 0])
+    bar = figure.colorbar(picture, ax=axes[:, -1], aspect=15 * len(sources))
+    bar.set_label("log p(z|x) less its largest (nats)", fontsize=7)
+    bar.ax.tick_params(labelsize=6)
     return Drawing(figure, rows)
 
 
-def _scale_bar(axes: "Axes", half: float) -> None:
-    """A bar of a round length, about a quarter of a window that is 2 `half` wide."""
-    power = 10.0 ** math.floor(math.log10(half / 2))
-    length = next(step * power for step in (5, 2, 1) if step * power <= half / 2)
-    left, bottom = axes.get_xlim()[0] + 0.08 * half, axes.get_ylim()[0] + 0.12 * half
-    axes.plot([left, left + length], [bottom, bottom], color="white", linewidth=1.5)
-    axes.text(left + length / 2, bottom + 0.04 * half, f"{length:g}", color="white", fontsize=8, ha="center")
+def _show_posterior(axes: "Axes", grid_axis: "np.ndarray", log: "np.ndarray") -> "AxesImage":
+    """A log density less its maximum, (z1, z2), with few and small ticks; far below the maximum all is one colour."""
+    import matplotlib.pyplot as plt
+
+    half_step = (grid_axis[1] - grid_axis[0]) / 2
+    low, high = grid_axis[0] - half_step, grid_axis[-1] + half_step
+    picture = axes.imshow(
+        log.T,
+        origin="lower",
+        extent=(low, high, low, high),
+        cmap="cividis",
+        vmin=-NATS_SHOWN,
+        vmax=0,
+        interpolation="bilinear",
+    )
+    axes.set_facecolor(plt.get_cmap("cividis")(0))
+    axes.grid(False)
+    axes.locator_params(nbins=3)
+    axes.tick_params(labelsize=6, length=2, pad=1)
+    return picture
 
 
-def _moments(grid: Mapping[str, "np.ndarray"], image: int) -> tuple["np.ndarray", "np.ndarray"]:
-    """Mean and standard deviation of a posterior on its grid, (2,) each."""
+def _name_parts(window: "Axes", strip: "Axes") -> None:
+    """In the first window and the strip below it: what the ellipse and the pictures are."""
+    window.plot(0.08, 0.08, "o", color="white", fillstyle="none", markersize=5, transform=window.transAxes)
+    _write_on(window, 0.15, 0.08, f"q at {Q_DEVIATIONS} sd", va="center", fontsize=7)
+    strip.text(0.1, -0.1, "x", transform=strip.transAxes, ha="center", va="top", fontsize=7)
+    strip.text(0.6, -0.1, "reconstructions", transform=strip.transAxes, ha="center", va="top", fontsize=7)
+
+
+def _write_on(axes: "Axes", x: float, y: float, text: str, **more: Any) -> None:
+    """White words in a window, with an edge of its darkest colour that keeps them legible on the brightest."""
+    import matplotlib.pyplot as plt
+    from matplotlib.patheffects import withStroke
+
+    edge = [withStroke(linewidth=2, foreground=plt.get_cmap("cividis")(0))]
+    axes.text(x, y, text, transform=axes.transAxes, color="white", path_effects=edge, **more)
+
+
+def window_of(grid: Mapping[str, "np.ndarray"], image: int) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Ends of a square along z1 and z2 that holds q at two standard deviations and nearly all of the posterior."""
     import numpy as np
 
     axis = grid["axis"]
     mass = np.exp(grid["log_posterior"][image].astype(np.float64))
-    mass /= mass.sum()
-    marginals = (mass.sum(1), mass.sum(0))
-    mean = np.array([(axis * marginal).sum() for marginal in marginals])
-    sd = np.array([np.sqrt(((axis - m) ** 2 * marginal).sum()) for m, marginal in zip(mean, marginals, strict=True)])
-    return mean, sd
-
-
-def _spread_of(grid: Mapping[str, "np.ndarray"], image: int) -> float:
-    """Half the width of a window that holds the posterior and q, at three standard deviations."""
-    mean, sd = _moments(grid, image)
-    q_reach = abs(grid["q_mean"][image] - mean) + 3 * grid["q_sd"][image]
-    return float(max((3 * sd).max(), q_reach.max()))
+    q_mean, reach = grid["q_mean"][image], Q_DEVIATIONS * grid["q_sd"][image]
+    lows, highs = [], []
+    for place, marginal in enumerate((mass.sum(1), mass.sum(0))):
+        below = np.cumsum(marginal) / marginal.sum()
+        first, last = np.searchsorted(below, (OUTSIDE, 1 - OUTSIDE))
+        lows.append(min(axis[first], q_mean[place] - reach[place]))
+        highs.append(max(axis[min(last, len(axis) - 1)], q_mean[place] + reach[place]))
+    half = 0.6 * max(high - low for low, high in zip(lows, highs, strict=True))
+    first, second = ((low + high) / 2 for low, high in zip(lows, highs, strict=True))
+    return (float(first - half), float(first + half)), (float(second - half), float(second + half))
 
 
 def _two_latents_title(source: str) -> str:

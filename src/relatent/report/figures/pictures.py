@@ -1,5 +1,6 @@
 """Figures of samples, of paths through the latent space, and how images are laid side by side."""
 
+import csv
 import hashlib
 import math
 from collections.abc import Sequence
@@ -122,12 +123,24 @@ def draw_gan_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
     for axis, (source, name) in zip(axes.flat, panels, strict=False):
         path = inputs.file(source, name)
         images, columns = square(read_images(path))
-        title = "early in training" if name == "early.npy" else "at the end"
+        title = _after(inputs, source) if name == "early.npy" else "at the end of training"
         if len(sources) > 1:
             title = f"{source.partition('/')[2]}, {title}"
         show_mosaic(axis, images, columns, title)
         rows += image_rows(title, path, images, range(len(images)), columns)
     return Drawing(figure, rows)
+
+
+def _after(inputs: Inputs, source: str) -> str:
+    """When in its training the early generator of a GAN was kept, as the receipt of the training says."""
+    training = source.replace("sample/", "train_gan/", 1)
+    if not inputs.has(training, "history.csv"):
+        return "early in training"
+    first = min(inputs.settings(training, "history.csv")["snapshot_epochs"])
+    with inputs.file(training, "history.csv").open(newline="", encoding="utf-8") as file:
+        last = max(int(row["epoch"]) for row in csv.DictReader(file))
+    # A collapsed run that is kept may have ended before; then the generator is of where it ended.
+    return f"after epoch {first} of {last}" if first < last else "early in training"
 
 
 def draw_samples_by_realness(inputs: Inputs, settings: PageSettings) -> Drawing:
@@ -163,7 +176,7 @@ def draw_ablation_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
         path = inputs.file(source, "samples.npy")
         images, columns = square(read_images(path), most=16)
         net = source.rpartition("/")[2]
-        title = ablations(net) or net
+        title = ablations(net) or f"whole net ({net})"
         show_mosaic(axis, images, columns, title)
         rows += image_rows(title, path, images, range(len(images)), columns)
     return Drawing(figure, rows)

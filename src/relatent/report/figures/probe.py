@@ -1,7 +1,7 @@
 """Figures of the linear probe: its rows side by side, what it confuses, labels it needs, layers it reads."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from relatent.config.report import PageSettings
 from relatent.errors import MissingDataError
@@ -18,7 +18,11 @@ from relatent.report.figures.style import (
     Drawing,
     legend_outside,
 )
+from relatent.report.printed import OVER
 from relatent.report.slots_dcgan import probe_row_title
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def draw_probe_rows(inputs: Inputs, settings: PageSettings) -> Drawing:
@@ -31,6 +35,7 @@ def draw_probe_rows(inputs: Inputs, settings: PageSettings) -> Drawing:
     panels = (("accuracy_full", BLUE), ("accuracy_few", ORANGE))
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 0.9 + 0.3 * len(sources)), sharey=True, layout="constrained")
     rows: list[dict[str, Any]] = []
+    overs: list[str] = []
     for axis, (metric, colour) in zip(axes, panels, strict=True):
         title = _labels_title(documents.values(), metric)
         for place, (source, name) in enumerate(zip(sources, names, strict=True)):
@@ -39,6 +44,7 @@ def draw_probe_rows(inputs: Inputs, settings: PageSettings) -> Drawing:
                 continue
             value, interval = measured(document[metric])
             low, high = (interval.low, interval.high) if interval else (value, value)
+            overs.append(interval.over if interval else "")
             dear = source.endswith(("/dcgan", "/random"))
             axis.errorbar(
                 100 * value,
@@ -55,6 +61,7 @@ def draw_probe_rows(inputs: Inputs, settings: PageSettings) -> Drawing:
         axis.set_xlabel("accuracy (%)")
     axes[0].set_yticks(range(len(names)), names)
     axes[0].invert_yaxis()
+    _explain_bars(figure, overs)
     return Drawing(figure, rows)
 
 
@@ -109,6 +116,7 @@ def draw_learning_curve(inputs: Inputs, settings: PageSettings) -> Drawing:
 
     figure, axis = plt.subplots(figsize=(6.8, 3.6), layout="constrained")
     rows: list[dict[str, Any]] = []
+    overs: list[str] = []
     for place, source in enumerate(inputs.sources("metrics.json")):
         document = inputs.json(source, "metrics.json")
         name = probe_row_title(source.rpartition("/")[2])
@@ -117,6 +125,7 @@ def draw_learning_curve(inputs: Inputs, settings: PageSettings) -> Drawing:
         for count in counts:
             value, interval = measured(document[f"accuracy_at_{count}"])
             low, high = (interval.low, interval.high) if interval else (value, value)
+            overs.append(interval.over if interval else "")
             mine.append({"row": name, "labels_per_class": count, "accuracy": value, "low": low, "high": high})
         if mine:
             axis.errorbar(
@@ -139,6 +148,7 @@ def draw_learning_curve(inputs: Inputs, settings: PageSettings) -> Drawing:
     axis.set_xlabel("labels per class")
     axis.set_ylabel("accuracy (%)")
     legend_outside(figure, "outside right upper")
+    _explain_bars(figure, overs)
     return Drawing(figure, rows)
 
 
@@ -150,6 +160,7 @@ def draw_layers(inputs: Inputs, settings: PageSettings) -> Drawing:
     documents = {source: inputs.json(source, "metrics.json") for source in sources}
     figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.2), sharey=True, layout="constrained")
     rows: list[dict[str, Any]] = []
+    overs: list[str] = []
     for axis, metric in zip(axes, ("accuracy_full", "accuracy_few"), strict=True):
         title = _labels_title(documents.values(), metric)
         for place, (source, document) in enumerate(documents.items()):
@@ -160,6 +171,7 @@ def draw_layers(inputs: Inputs, settings: PageSettings) -> Drawing:
             for x, (label, key) in enumerate(keys):
                 value, interval = measured(document[key])
                 low, high = (interval.low, interval.high) if interval else (value, value)
+                overs.append(interval.over if interval else "")
                 axis.errorbar(
                     x + 0.12 * (place - (len(sources) - 1) / 2),
                     100 * value,
@@ -176,7 +188,16 @@ def draw_layers(inputs: Inputs, settings: PageSettings) -> Drawing:
         axis.set_title(title, loc="left")
     axes[0].set_ylabel("accuracy (%)")
     legend_outside(figure, "outside upper center", ncols=len(sources))
+    _explain_bars(figure, overs)
     return Drawing(figure, rows)
+
+
+def _explain_bars(figure: "Figure", overs: Iterable[str]) -> None:
+    """Below the panels, over what the 95 % intervals are; nothing if there are none."""
+    over = list(dict.fromkeys(over for over in overs if over))
+    if over:
+        # A label of the figure, for which the layout leaves room.
+        figure.supxlabel(f"bars: 95 % interval {' or '.join(OVER.get(o, o) for o in over)}", fontsize=8)
 
 
 def _labels_title(documents: Iterable[Mapping[str, Any]], metric: str) -> str:
