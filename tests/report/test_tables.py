@@ -264,6 +264,7 @@ def test_the_width_of_the_papers_net_stands_beside_ours(root):
     cells, page = cifar10_probe(root)
     assert cells["DCGAN (trained D) + L2-SVM", "feature units"].paper == 512
     assert "| 1,792<br>paper 512 (+1,280), not comparable |" in page
+    assert "a narrower net, other data" in page
 
 
 def test_a_cell_without_a_preset_can_be_adopted(root):

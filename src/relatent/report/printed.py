@@ -256,7 +256,8 @@ def _legend(cells: Sequence[TableCell]) -> tuple[str, ...]:
         notes.append(f"In brackets: 95 % interval {' or '.join(OVER.get(name, name) for name in over)}.")
     if any(cell.verdict == "not comparable" and cell.paper is not None for cell in cells):
         notes.append(
-            "Not comparable: made with a shorter schedule, other data or fewer images than the paper's number."
+            "Not comparable: made with a shorter schedule, a narrower net, other data or fewer images than the paper's "
+            "number."
         )
     if any("(approximate)" in cell.row for cell in cells):
         notes.append("Approximate: the published recipe leaves much open; config/README.md names what is ours.")
