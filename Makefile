@@ -16,9 +16,13 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: study env test lint schemas check clean-venv
 .DEFAULT_GOAL := study
 
-study: env
-	snakemake --cores $(CORES) --configfile config/$(STUDY).yaml
+study: config/$(STUDY).yaml env
+	snakemake --cores $(CORES) --configfile $<
 	@relatent where $(STUDY)
+
+# Only asked for where the file is not there.
+config/%.yaml:
+	@echo '$@: no such study; config/ has $(sort $(basename $(notdir $(wildcard config/*.yaml))))' >&2; exit 2
 
 env: $(VENV)/.installed
 
