@@ -1,5 +1,6 @@
 """The one place that reads Snakemake's output, held to what Snakemake 9 prints."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,16 @@ def test_a_study_is_found_by_its_name_and_by_its_yaml(tmp_path, monkeypatch):
         with pytest.raises(MissingDataError) as refused:
             study_place(name)
         assert str(refused.value) == f"{said}: no such study; config/ has demo"
+
+
+def test_a_wrong_setting_is_passed_on_in_the_words_of_the_snakefile(monkeypatch):
+    """One line per wrong key, as `snakemake` itself ends; what Snakemake says of its profile is no part of it."""
+    said = "Using workflow specific profile profiles/default.\nconfig/demo.yaml: k: 0\nconfig/demo.yaml: colour: red\n"
+    refused = subprocess.CompletedProcess([], 2, stdout="", stderr=said)
+    monkeypatch.setattr("relatent.bridge.graph.run_program", lambda *_, **__: refused)
+    with pytest.raises(ConfigError) as caught:
+        expand(StudyPlace("demo"))
+    assert str(caught.value) == "config/demo.yaml: k: 0\nconfig/demo.yaml: colour: red"
 
 
 UNREADABLE = {

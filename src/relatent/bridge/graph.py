@@ -146,6 +146,9 @@ def expand(study: StudyPlace, targets: Sequence[str] = (), *, force: bool = True
     said = f"{done.stdout}\n{done.stderr}"
     if done.returncode != 0:
         lines = [line for line in said.splitlines() if line.strip()]
+        ours = [line for line in lines if line.startswith(f"{study.config}: ")]
+        if done.returncode == 2 and ours:
+            raise ConfigError("\n".join(ours))
         kind = ConfigError if done.returncode == 2 else RelatentError
         raise kind("\n".join([f"{study.config}: the graph does not stand:", *lines[-15:]]))
     return [job for job in parse_jobs(said.splitlines()) if job.outputs]
