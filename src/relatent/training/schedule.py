@@ -1,7 +1,10 @@
 """The paper's learning-rate schedule, and the two presets: what the paper says and what its released code does.
 
-The presets differ in eight places that change results (specs/iwae.md, section 3); `paper` is the default because it is
-what a reader of the paper would build, and every table says which one made its numbers.
+The presets differ in seven places that change results (specs/iwae.md, section 3), the fields of `Preset`: Adam's betas;
+its second moment at the start, the place of its epsilon and the step whose moments it moves by (`adam`); the rounding
+of rates; the order of images; the initialisation. `paper` is the default because it is what a reader of the paper would
+build, and every table says which one made its numbers. Where else paper and code disagree no preset decides:
+config/README.md says what does.
 """
 
 from collections.abc import Sequence
