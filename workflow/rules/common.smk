@@ -1,6 +1,7 @@
 # What the rules of every phase use: the checked study, settings as JSON, closed sets of wildcards.
 import re
 
+from relatent.bridge.adopted import refuse_other_settings
 from relatent.config.registry import load_registry
 from relatent.report.catalogue import TABLES
 from relatent.report.figure_catalogue import FIGURES
@@ -14,15 +15,17 @@ def checked_study():
         path.relative_to(here) if path.is_relative_to(here) else path for path in files
     ]
     try:
-        return study_given(
+        study = study_given(
             shown,
             config,
             known_datasets=load_registry().names(),
             pages={"tables": TABLES, "figures": FIGURES},
         )
+        refuse_other_settings(study, str(shown[-1]))
     except RelatentError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
+    return study
 
 
 def settings_json(settings):
