@@ -203,7 +203,7 @@ TABLES: dict[str, TableSpec] = {
         transposed=True,
         notes=(
             "≥: at least. The code entropy is that of the codes as found, which for n images is log2 n at most, where "
-            "all codes differ. What is needed is needed of the collision entropy.",
+            "all codes differ. The needed entropy is to be set against the collision entropy.",
         ),
     ),
     "dcgan_table1_digits": TableSpec(
