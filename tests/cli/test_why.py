@@ -70,6 +70,21 @@ def test_the_papers_number_has_the_digits_it_prints(paper, unit, printed):
     assert ours == f"  ours   {'17' if unit == 'units' else '17.0'} {unit}"
 
 
+@pytest.mark.parametrize(("low", "said"), [("-2.0", "holds"), ("", "untested")])
+def test_an_ordering_holds_and_is_not_reproduced(low, said):
+    """The word of the page; without an interval nothing was tested."""
+    values = {
+        "row": "r",
+        "column": "paired difference",
+        "ours": "-1.9",
+        "ours_low": low,
+        "ours_high": low,
+        "unit": "nats",
+    }
+    values |= {"interval": "test sampling", "verdict": "reproduced"}
+    assert f"  verdict {said}" in list(_heading("s", Cell("t", {**values, "receipt": "a"})))
+
+
 @pytest.mark.parametrize(("command", "rest"), [(where.main, []), (why.main, ["iwae_table1_mnist", "L1 k=50", "NLL"])])
 def test_a_study_that_is_not_here_is_named(command, rest, tmp_path, monkeypatch, capsys):
     """Not the table or the page that it would have; exit 3."""
@@ -86,7 +101,7 @@ def test_where_names_the_command_that_makes_the_study(tmp_path, monkeypatch, cap
     monkeypatch.chdir(tmp_path)
     for name in ("workflow/Snakefile", "config/s.yaml", "config/demo.yaml"):
         Path(name).parent.mkdir(exist_ok=True)
-        Path(name).touch()
+        Path(name).write_text(f"study: {Path(name).stem}\n")
     assert run(where.main, ["s"]) == 3
     assert "Run `snakemake --cores all --configfile config/s.yaml` in" in capsys.readouterr().err
     assert run(where.main, ["demo"]) == 3

@@ -28,6 +28,7 @@ from relatent.ledger.lineage import (
 from relatent.ledger.receipts import FileRecord, Receipt
 from relatent.report.catalogue import TABLES
 from relatent.report.orderings import COLUMNS as ORDERINGS
+from relatent.report.orderings import verdict_words
 from relatent.report.printed import as_the_paper
 
 
@@ -97,7 +98,10 @@ def _heading(study: str, cell: Cell) -> Iterator[str]:
         yield f"  paper  {_paper(values['paper'], values.get('unit', ''))}"
     for key in ("verdict", "effort", "data", "preset", "cell_id"):
         if values.get(key):
-            yield f"  {key:<6} {values[key]}"
+            said = values[key]
+            if key == "verdict":
+                said = verdict_words(values["column"], said, bool(values["ours_low"]))
+            yield f"  {key:<6} {said}"
     if not cell.receipts:
         yield "  No receipt: nothing of ours is behind this cell."
 

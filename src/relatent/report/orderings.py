@@ -26,7 +26,7 @@ _COLUMN_OF = {"argued": ARGUED, "shown": SHOWN}
 
 # How the verdict on an ordering reads wherever it is shown: what is compared with the paper is a direction, and if that
 # holds, no number is reproduced. The CSV keeps the verdicts that all its rows share.
-ORDERING_WORDS: Mapping[Verdict, str] = {"reproduced": "holds", "inconclusive": "undecided", "worse": "reversed"}
+ORDERING_WORDS: Mapping[str, str] = {"reproduced": "holds", "inconclusive": "undecided", "worse": "reversed"}
 
 Values = Mapping[tuple[str, str], "np.ndarray"]
 
@@ -155,7 +155,7 @@ def ordering_cells(
     return cells
 
 
-def verdict_words(column: str, verdict: Verdict, tested: bool = True) -> str:
+def verdict_words(column: str, verdict: str, tested: bool = True) -> str:
     """A verdict of the CSV as a page says it.
 
     Args:
