@@ -60,6 +60,25 @@ def test_jackknife_is_closer_but_no_bound(k):
     assert corrected - toy.LOG_PX == pytest.approx(toy.JACKKNIFE_ERROR[k], abs=1e-8)
 
 
+@pytest.mark.parametrize(
+    ("q", "w", "above"),
+    [([0.4, 0.3, 0.2, 0.1], [0.2, 0.6, 1.2, 3.0], True), ([0.9, 0.05, 0.03, 0.02], [0.8, 0.9, 1.0, 2.5], False)],
+)
+def test_jackknife_leaves_the_second_term_of_the_bias(q, w, above):
+    """Of four states: with bias b1/k + b2/k^2 (Nowozin 2018, Prop. 1) b1 cancels and -b2/(k(k-1)) is left, on either
+    side of log p(x); what is left of that falls as 1/k, by half when k doubles."""
+    q, w = np.array(q), np.array(w)
+    px = q @ w
+    b2 = q @ (w - px) ** 3 / (3 * px**3) - 3 * (q @ (w - px) ** 2) ** 2 / (4 * px**4)
+
+    def error(k: int) -> float:
+        return k * exact_bound(np.log(w), q, k)[0] - (k - 1) * exact_bound(np.log(w), q, k - 1)[0] - np.log(px)
+
+    at_k, at_2k = (k * (k - 1) * error(k) for k in (30, 60))
+    assert (at_2k > 0) == above == (b2 < 0)
+    assert (at_k + b2) / (at_2k + b2) == pytest.approx(2, rel=0.15)
+
+
 @pytest.mark.parametrize("k", [1, 2, 5, 20, 100])
 def test_overshoot_is_exponentially_rare(k):
     """P(log phat > log p + b) <= exp(-b), and E|log phat - log p| <= 2 + 2 (log p - L_k): Burda et al., app. B."""

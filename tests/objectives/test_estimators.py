@@ -59,12 +59,13 @@ def gradients(parameter: str, estimator: str, k: int, images: int = 50_000) -> t
     return torch.autograd.grad(surrogate.value, getattr(model, parameter))[0].flatten()
 
 
-# specs/iwae.md, section 7: means of 10^5 draws and more, with standard errors below 0.003; SNR.
+# specs/iwae.md, section 7: means of 10^5 draws and more, with standard errors below 0.003; SNR. The plain one at k = 64
+# is not its 0.01, whose mean was lost in the noise, but that of k = 8 over sqrt(8) (Rainforth 2018).
 GOLDEN = {
     ("plain", 1): (-0.3403, 0.19),
     ("plain", 2): (-0.1182, 0.11),
     ("plain", 8): (-0.0221, 0.05),
-    ("plain", 64): (-0.0022, 0.01),
+    ("plain", 64): (-0.0022, 0.05 / math.sqrt(8)),
     ("stl", 1): (-0.3401, 0.49),
     ("stl", 2): (-0.2551, 0.62),
     ("stl", 8): (-0.2184, 1.22),
@@ -78,12 +79,16 @@ GOLDEN = {
 
 @pytest.mark.parametrize(("estimator", "k"), GOLDEN)
 def test_means_and_signal_to_noise_on_the_linear_gaussian(estimator, k):
-    """DReG agrees with eq. 14, STL does not for k > 1; the plain SNR falls with k, DReG's rises (Rainforth 2018)."""
+    """DReG agrees with eq. 14, STL does not for k > 1; the plain SNR falls with k, DReG's rises (Rainforth 2018).
+
+    The signal of the plain one is DReG's mean, the same number, known to a hundredth of the noise.
+    """
     mean, snr = GOLDEN[estimator, k]
     estimates = gradients("mean", estimator, k)
     error = estimates.std() / math.sqrt(len(estimates))
     assert estimates.mean().item() == pytest.approx(mean, abs=4 * error.item() + 0.003)
-    assert (estimates.mean().abs() / estimates.std()).item() == pytest.approx(snr, abs=0.02 + 0.05 * snr)
+    signal, tolerance = (gradients("mean", "dreg", k), 0.005) if estimator == "plain" else (estimates, 0.02)
+    assert (signal.mean().abs() / estimates.std()).item() == pytest.approx(snr, abs=tolerance + 0.05 * snr)
 
 
 def test_signal_to_noise_by_m_and_k():
