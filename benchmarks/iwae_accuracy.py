@@ -3,7 +3,7 @@
 Printed: mean difference ± its standard error over images, and the largest, in nats.
 
 `python benchmarks/iwae_accuracy.py iwae_short mnist/vae-L1-k1` takes some minutes; the cell's weights are in Git, its
-test images are made by `snakemake --configfile config/iwae_short.yaml data/prepared/mnist/test_images.npy`. A mode that
+test images are made by `snakemake data/prepared/mnist/test_images.npy --configfile config/iwae_short.yaml`. A mode that
 moves the first test images by more than 0.01 nats is not offered. Where bfloat16 is emulated, it is slow. How far
 L_5000 is off by its draws is a result of the study (`evaluate_nll.repeated`).
 """

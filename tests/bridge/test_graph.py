@@ -146,7 +146,10 @@ UNREADABLE = {
     "no YAML": ("study: v2\ntables: [\neffort: demo\n", r"config/v2\.yaml: not readable as YAML: .* line 2"),
     "a tab": ("study: v2\ngan:\n\trun: []\n", r"config/v2\.yaml: not readable as YAML: .* line 3"),
     "a key given twice": ("study: v2\neffort: demo\neffort: short\n", r"key 'effort' is given twice .* line 3"),
-    "a key that is a list": ("study: v2\n[a]: 1\n", r"config/v2\.yaml: a key is a list or a mapping"),
+    "a key that is a list": (
+        "study: v2\n[a]: 1\n",
+        r"config/v2\.yaml: .* a key is a list or a mapping; write a word .* line 2",
+    ),
     "another study's name": ("study: other\n", r"config/v2\.yaml: study: 'other' is not the name of the file, 'v2'"),
 }
 
