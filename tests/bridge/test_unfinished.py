@@ -59,7 +59,7 @@ def folders(tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path / name)
         for place in ("workflow/Snakefile", "config/iwae.yaml", IMAGES):
             Path(place).parent.mkdir(parents=True)
-            Path(place).write_bytes(b"images")
+            Path(place).write_bytes(b"study: iwae" if place.endswith(".yaml") else b"images")
         made = Receipt("prepare", "relatent.cli.prepare", "mnist", {}, "c", "e", (), (FileRecord.of(Path(IMAGES)),))
         write_receipt(Path(IMAGES).with_name("receipt.json"), made)
     plan(monkeypatch)

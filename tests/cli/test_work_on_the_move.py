@@ -42,7 +42,7 @@ def machines(tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path / name)
         for place in ("workflow/Snakefile", "config/s.yaml", IMAGES):
             Path(place).parent.mkdir(parents=True)
-            Path(place).touch()
+            Path(place).write_text("study: s")
         np.save(IMAGES, images)
         made = Receipt("prepare", "relatent.cli.prepare_dataset", "toy", {}, "", "", [], [FileRecord.of(Path(IMAGES))])
         write_receipt(Path("data/prepared/toy/receipt.json"), made)
