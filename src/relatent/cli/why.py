@@ -100,7 +100,7 @@ def _heading(study: str, cell: Cell) -> Iterator[str]:
         if values.get(key):
             said = values[key]
             if key == "verdict":
-                said = verdict_words(values["column"], said, bool(values["ours_low"]))
+                said = verdict_words(values["column"], said, bool(values.get("ours_low")))
             yield f"  {key:<6} {said}"
     if not cell.receipts:
         yield "  No receipt: nothing of ours is behind this cell."
