@@ -11,13 +11,13 @@ from functools import cache
 from pathlib import Path
 
 from relatent.bridge.programs import run_program
-from relatent.config.study_file import check_name
+from relatent.config.study_file import NAME, check_name
 from relatent.config.yaml_files import read_yaml
 from relatent.errors import ConfigError, MissingDataError, RelatentError
 from relatent.ledger.jobs import PlannedJob, phase_of
 
 DEMO = "demo"  # what `snakemake` and `dvc repro` make when nothing is said
-STUDY_NAME = re.compile(r"[a-z][a-z0-9_]*")  # as `study:` in its YAML must be
+STUDY_NAME = re.compile(NAME)
 RULES = Path("workflow/rules")
 FUNCTIONS = Path("workflow/functions")  # beside rules/: what the rules of the file of the same name use
 RULE_LINE = r"^\s*(?:rule|checkpoint|use\s+rule\s+\w+\s+as)\s+(\w+)\b"
