@@ -177,6 +177,33 @@ def test_stl_is_biased_for_the_iwae_bound():
     assert ((mean - exact).abs() > 8 * (error.square() + noise.square()).sqrt()).any()
 
 
+def wake_gradients(k: int, images: int = 50_000) -> torch.Tensor:
+    """Reweighted wake-sleep, one estimate per image: sum_i wt_i d log q(z_i|x) / d mean, the draws held constant."""
+    model = LinearGaussian(images)
+    noise = (torch.randn(k, images, 1, generator=torch.Generator().manual_seed(k), dtype=torch.float64),)
+    x = torch.full((images, 1), 1.3, dtype=torch.float64)
+    q = model.encode(x)
+    z = [q.sample(noise[0]).detach()]
+    log_q = model.log_qz_given_x(z, q)
+    weights = normalised_weights((model.log_px_given_z(x, z) + model.log_pz(z) - log_q).detach())
+    return torch.autograd.grad((weights * log_q).sum(), model.mean)[0].flatten()
+
+
+@pytest.mark.parametrize("k", [2, 8])
+def test_stl_less_dreg_is_reweighted_wake_sleep(k):
+    """DReG(alpha) weighs a draw by alpha wt + (1 - 2 alpha) wt^2, so it is alpha STL + (1 - 2 alpha) DReG.
+
+    At alpha = 1 it is the doubly reparameterised wake update of q (Tucker et al. 2019), which we take the usual way
+    here: what STL adds to the gradient of L_k is a step down KL(p(z|x) || q(z|x)).
+    """
+    rws_dreg = gradients("mean", "stl", k) - gradients("mean", "dreg", k)
+    wake = wake_gradients(k)
+    error = math.hypot(rws_dreg.std(), wake.std()) / math.sqrt(len(wake))
+    assert abs(rws_dreg.mean() - wake.mean()) < 4 * error
+    assert abs(wake.mean()) > 8 * error
+    assert rws_dreg.std() < wake.std()
+
+
 @pytest.mark.parametrize("estimator", ["stl", "dreg"])
 def test_estimators_without_the_score_vanish_at_the_posterior(estimator):
     """With q(z|x) = p(z|x) every log w is log p(x) whatever z, so the encoder's gradient is zero draw by draw."""

@@ -37,6 +37,20 @@ def test_a_typed_number_is_found(root):
         readme.main(["--check"])
 
 
+def test_costs_are_filled_when_asked_for(root):
+    """Another machine's logs, or none, do not overwrite what was measured on a quiet one."""
+    page = Path("README.md")
+    page.write_text("<!-- cost demo -->\nas measured\n<!-- /cost -->\n")
+    assert readme.main([]) == 0 and "as measured" in page.read_text()
+    with pytest.raises(MissingDataError, match="logs/demo: no benchmark files; run the study on this machine first"):
+        readme.main(["--costs"])
+    log = Path("logs/demo/probe/digits/pixels.tsv")
+    log.parent.mkdir(parents=True)
+    log.write_text("s\tmax_rss\n75\t100\n")
+    assert readme.main(["--costs"]) == 0
+    assert "| probe | 1 | 1 min 15 s | 1 min 15 s, digits/pixels |" in page.read_text()
+
+
 def test_mistakes_in_a_page_are_named(root):
     with pytest.raises(ConfigError, match="no block 'pie'; there are table, orderings"):
         filled("<!-- pie demo -->\n<!-- /pie -->", "README.md")

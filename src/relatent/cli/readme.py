@@ -15,14 +15,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Rewrite the page, or check it; exit 1 if a checked page is not what the results say."""
     parser = argparse.ArgumentParser(prog="relatent readme", description=__doc__)
     parser.add_argument("page", type=Path, nargs="?", default=Path("README.md"))
-    parser.add_argument("--check", action="store_true", help="blocks that come from logs are left out")
+    asked = parser.add_mutually_exclusive_group()
+    asked.add_argument("--check", action="store_true", help="write nothing; exit 1 if a block is not what results/ say")
+    asked.add_argument("--costs", action="store_true", help="also what the runs cost, from the logs of this machine")
     arguments = parser.parse_args(argv)
     page: Path = arguments.page
     try:
         text = page.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise MissingDataError(f"{page}: no such file; run this in the repository's root") from None
-    wanted = filled(text, str(page), with_logs=not arguments.check)
+    wanted = filled(text, str(page), with_costs=arguments.costs)
     if wanted == text:
         return 0
     if arguments.check:

@@ -4,7 +4,7 @@
 <!-- /table -->
 <!-- orderings demo/iwae_table1_digits --> its orderings
 <!-- findings demo -->                     what the study found, in sentences
-<!-- cost demo -->                         time by phase, from logs/demo/, which are not in Git
+<!-- cost demo -->                         time by phase, from logs/demo/, which are not in Git: filled when asked for
 """
 
 import re
@@ -19,12 +19,12 @@ BLOCK = re.compile(r"<!-- (?P<kind>[a-z]+) (?P<what>[a-z0-9_/]+) -->\n(?P<body>.
 FROM_LOGS = ("cost",)
 
 
-def filled(text: str, page: str, with_logs: bool = True) -> str:
+def filled(text: str, page: str, with_costs: bool = False) -> str:
     """The page with every block filled again.
 
     Args:
         page: its name, for messages.
-        with_logs: also fill blocks that come from logs; without, they stay as they are.
+        with_costs: also fill the blocks that come from logs; else they stay, as they were measured.
 
     Raises:
         ConfigError: a block of a kind there is not, or one that is not closed.
@@ -38,7 +38,7 @@ def filled(text: str, page: str, with_logs: bool = True) -> str:
         kind, what = match["kind"], match["what"]
         if kind not in BLOCKS:
             raise ConfigError(f"{page}: no block {kind!r}; there are {', '.join(BLOCKS)}")
-        if kind in FROM_LOGS and not with_logs:
+        if kind in FROM_LOGS and not with_costs:
             return match[0]
         return f"<!-- {kind} {what} -->\n{BLOCKS[kind](what)}\n<!-- /{kind} -->"
 
