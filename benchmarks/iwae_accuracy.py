@@ -2,7 +2,7 @@
 
 Printed: mean difference ± its standard error over images, and the largest, in nats.
 
-`python benchmarks/iwae_accuracy.py iwae_short mnist/vae-L1-k1` takes some minutes; the cell's weights are in Git, its
+`python benchmarks/iwae_accuracy.py iwae_short mnist/vae-L1-k1` takes ten minutes; the cell's weights are in Git, its
 test images are made by `snakemake data/prepared/mnist/test_images.npy --configfile config/iwae_short.yaml`. A mode that
 moves the first test images by more than 0.01 nats is not offered. Where bfloat16 is emulated, it is slow. How far
 L_5000 is off by its draws is a result of the study (`evaluate_nll.repeated`).
@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study")
     parser.add_argument("cell", help="<dataset>/<cell>, trained")
-    parser.add_argument("--images", type=int, default=60)
+    parser.add_argument("--images", type=int, default=1000)
     asked = parser.parse_args()
     configure_torch(1)
     folder = Path("results") / asked.study / "train_density" / asked.cell

@@ -8,7 +8,7 @@ import pytest
 
 from relatent.cli import figure, table
 from relatent.config.report import PageSettings
-from relatent.report.catalogue import shown_sources, table_sources, table_spec
+from relatent.report.catalogue import compared_sources, table_sources, table_spec
 from relatent.report.cells import read_cells
 from relatent.report.figure_catalogue import figure_spec
 from relatent.report.sources import folder_of, receipt_name
@@ -81,8 +81,7 @@ def make_table(name, cells=CELLS, effort="demo", study="demo", presets=None, ado
     settings = PageSettings(name=name, study=study, effort=effort, sources=sources, **more)
     out = Path(f"results/{study}/tables")
     spec = table_spec(name)
-    compared = shown_sources(name, sources) if spec.orderings else []
-    per_image = [Path(folder_of(study, source)) / "per_image.npz" for source in compared]
+    per_image = [Path(folder_of(study, source)) / "per_image.npz" for source in compared_sources(name, sources)]
     arguments = ["--cell", name, "--settings", settings.model_dump_json(), "--metrics", *metrics]
     arguments += ["--per-image", *per_image, "--reference", *spec.references(sources)]
     arguments += ["--receipts", *receipts]

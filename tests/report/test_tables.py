@@ -183,6 +183,55 @@ def test_cells_of_other_binarisations_are_not_paired(root):
         make_table("iwae_table1_digits")
 
 
+def make_variants(seeds=made_up.SEEDS):
+    names = ("iwae-L1-k5-dreg", "vae-L1-k1", "vae-L2-k1-code", "iwae-L1-k5")
+    made_up.make_density(Path(), "variants", cells=names, seeds=seeds)
+    return make_table("iwae_variants", [f"evaluate_nll/digits/{name}" for name in names], study="variants")
+
+
+def test_a_variant_stands_below_the_cell_it_departs_from(root):
+    """With the difference on the same images; a cell that nothing departs from is left out."""
+    cells = by_place(make_variants())
+    assert list(dict.fromkeys(row for row, _ in cells)) == [
+        "digits iwae-L1-k5",
+        "digits iwae-L1-k5-dreg",
+        "digits vae-L2-k1-code",
+    ]
+    default, dreg = (cells[row, "NLL"] for row in ("digits iwae-L1-k5", "digits iwae-L1-k5-dreg"))
+    difference = cells["digits iwae-L1-k5-dreg", "NLL less the default's"]
+    assert difference.ours == pytest.approx(dreg.ours - default.ours) and difference.ours > 0.3
+    assert difference.interval == "seeds and test sampling" and difference.n_seeds == 3
+    assert difference.ours_high - difference.ours_low < (dreg.ours_high - dreg.ours_low) / 1.5
+    assert difference.receipt == f"{dreg.receipt} {default.receipt}"
+    assert [row for row, column in cells if column == difference.column] == ["digits iwae-L1-k5-dreg"]
+    assert unbacked_numbers(Path("results/variants/tables")) == []
+
+
+def test_a_difference_that_its_metrics_do_not_say_is_found(root):
+    make_variants()
+    path = Path("results/variants/tables/iwae_variants.csv")
+    lines = path.read_text().splitlines(keepends=True)
+    number = next(n for n, line in enumerate(lines) if "less the default" in line)
+    ours = lines[number].split(",")[5]
+    lines[number] = lines[number].replace(f",{ours},", f",{float(ours) + 0.01},", 1)
+    path.write_text("".join(lines))
+    assert any("is not what the metrics of" in problem for problem in unbacked_numbers(path.parent))
+
+
+def test_variants_of_one_seed_say_so(root):
+    """And a default that was scored on other images is no default."""
+    cells = by_place(make_variants(seeds=(0,)))
+    assert cells["digits iwae-L1-k5-dreg", "NLL less the default's"].interval == "test sampling"
+    page = Path("results/variants/tables/iwae_variants.md").read_text()
+    assert "There is one seed of each: what another training would change is not counted." in page
+    metrics = Path("results/variants/evaluate_nll/digits/iwae-L1-k5/metrics.json")
+    metrics.write_text(metrics.read_text().replace("12ab34cd", "77777777"))
+    made_up.receipt(Path().resolve(), metrics.parent.resolve(), "evaluate_nll", "digits/iwae-L1-k5")
+    names = ("iwae-L1-k5-dreg", "iwae-L1-k5")
+    with pytest.raises(DataIntegrityError, match="were scored on other binarisations of the test images"):
+        make_table("iwae_variants", [f"evaluate_nll/digits/{name}" for name in names], study="variants")
+
+
 def test_orderings_that_are_only_shown_stand_apart(root):
     make_table("iwae_table1_digits")
     page = Path("results/demo/tables/iwae_table1_digits.md").read_text()

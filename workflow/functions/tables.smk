@@ -3,9 +3,9 @@ from relatent.report.catalogue import table_spec
 
 
 from relatent.report.sources import (
-    compared_sources,
     page_settings,
     source_files,
+    sources_compared_in_table,
     sources_of_table,
 )
 
@@ -25,7 +25,7 @@ def table_receipts(wildcards):
 
 
 def table_per_image(wildcards):
-    return source_files(STUDY, compared_sources(STUDY, wildcards.table), "per_image")
+    return source_files(STUDY, sources_compared_in_table(STUDY, wildcards.table), "per_image")
 
 
 def table_reference(wildcards):

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     """Run the job."""
     parser = JobParser("table", "relatent.cli.table", PageSettings, __doc__)
     parser.input_list("metrics", "metrics.json or checks.json of each source, in the order of settings.sources")
-    parser.input_list("per_image", "per_image.npz of the sources, for paired orderings")
+    parser.input_list("per_image", "per_image.npz of the sources, for paired differences")
     parser.input_list("reference", "files of data/reference/", source=True)
     for name in ("csv", "md", "tex", "html"):
         parser.output(name)
@@ -72,17 +72,20 @@ def _cells(
     missing = {slot.reference[0] for slot in slots if slot.reference} - set(reference)
     if missing:
         raise ConfigError(f"--reference: the table needs data/reference/{', '.join(sorted(missing))}.csv too")
-    cells = build_cells(slots, documents, receipts, reference, settings)
+    for slot in slots:
+        if slot.less:
+            refuse_other_images({source: documents[source] for source in (slot.source, slot.less)})
+    values = _paired_values(job.input_lists["per_image"], documents)
+    cells = build_cells(slots, documents, receipts, reference, settings, values)
     if spec.orderings in files:
         refuse_other_images(documents)
-        values = _paired_values(job.input_lists["per_image"], documents)
         orderings = read_orderings(files[spec.orderings], reference)
         cells += ordering_cells(orderings, slots, values, receipts, reference, settings)
     return cells
 
 
 def _paired_values(per_image: Sequence[Path], documents: Mapping[str, Any]) -> dict[tuple[str, str], "np.ndarray"]:
-    """What orderings compare: per-image NLL, (seed, image) nats, and numbers that a model has one of, (seed, 1)."""
+    """What is compared in pairs: per-image NLL, (seed, image) nats, and numbers that a model has one of, (seed, 1)."""
     import numpy as np
 
     values = {

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from relatent.config.report import PageSettings
 from relatent.errors import DataIntegrityError
@@ -16,12 +16,17 @@ from relatent.report.statistics import (
     Interval,
     mean_interval,
     normal_interval,
+    paired_difference,
     verdict_beside,
     wilson_interval,
     with_shared_error,
 )
 
+if TYPE_CHECKING:
+    import numpy as np
+
 Metrics = Mapping[str, Any]
+PairedValues = Mapping[tuple[str, str], "np.ndarray"]
 Reference = Mapping[str, Mapping[tuple[str, str], PaperNumber]]
 
 
@@ -31,6 +36,7 @@ def build_cells(
     receipts: Mapping[str, str],
     reference: Reference,
     settings: PageSettings,
+    values: PairedValues,
 ) -> list[TableCell]:
     """The cells of a table, in the order of its slots.
 
@@ -38,11 +44,12 @@ def build_cells(
         documents: source → its metrics.json (of data, its checks.json) as read.
         receipts: source → path of the receipt that proves it.
         reference: file stem → the paper's numbers.
+        values: (source, metric) → (seed, image), for the slots that are paired differences.
 
     Raises:
         DataIntegrityError: a metric is not where it should be, or the paper's number is not in the reference.
     """
-    return [_cell(slot, documents, receipts, reference, settings) for slot in slots]
+    return [_cell(slot, documents, receipts, reference, settings, values) for slot in slots]
 
 
 def _cell(
@@ -51,6 +58,7 @@ def _cell(
     receipts: Mapping[str, str],
     reference: Reference,
     settings: PageSettings,
+    values: PairedValues,
 ) -> TableCell:
     paper = _paper(slot, reference)
     cell = TableCell(
@@ -83,6 +91,9 @@ def _cell(
         source, name = slot.error
         metric = {**metric, "stderr": documents[source][name]["value"]}
         receipt = f"{receipt} {receipts[source]}"
+    if slot.less:
+        metric = _less(slot, values)
+        receipt = f"{receipt} {receipts[slot.less]}"
     value, interval = measured(metric)
     if slot.unit == "share":  # of a mean, not of a count of images
         interval = None
@@ -131,6 +142,16 @@ def find_metric(document: Metrics, slot: Slot, where: str) -> Metrics | None:
     if not isinstance(metric.get("value"), (int, float)) or isinstance(metric["value"], bool):
         raise DataIntegrityError(f"{where}: metric {slot.metric} has no number as its value. Make the cell again.")
     return metric
+
+
+def _less(slot: Slot, values: PairedValues) -> Metrics:
+    """A paired difference as a metric."""
+    a, b = values[slot.source, slot.metric], values[slot.less, slot.metric]
+    found = paired_difference(a, b)
+    ends = {} if found.interval is None else {"low": found.interval.low, "high": found.interval.high}
+    over = found.interval.over if found.interval is not None else ""
+    per_seed = (a[: found.n_seeds] - b[: found.n_seeds]).mean(axis=1).tolist()
+    return {"value": found.mean, "interval": over, "per_seed": per_seed, **ends}
 
 
 def _at_ceiling(metric: Metrics, document: Metrics) -> bool:

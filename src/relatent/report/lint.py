@@ -5,6 +5,7 @@ of a caption or a note may come from the catalogue's own words, and from the met
 """
 
 import html
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from relatent.report.cells import TableCell, read_cells
 from relatent.report.orderings import COLUMNS as ORDERINGS
 from relatent.report.reference import read_reference
 from relatent.report.slots_iwae import AGREEMENT
-from relatent.report.spec import TableSpec
+from relatent.report.spec import Slot, TableSpec
 
 NUMBER = re.compile(r"(?<![\w.])[-−]?\d[\d,]*(?:\.\d+)?")
 KINDS = ("md", "tex", "html")
@@ -60,8 +61,7 @@ def unbacked_cells(path: Path, spec: TableSpec, cells: Sequence[TableCell]) -> l
                 problems.append(f"{where}: {cell.ours} has no receipt with metrics beside it")
             elif cell.column not in (*ORDERINGS, AGREEMENT):
                 slot = slots.get((cell.row, cell.column))
-                metric = find_metric(documents[cell.receipt.split()[0]] or {}, slot, where) if slot else None
-                if metric is None or metric["value"] != cell.ours:
+                if slot is None or not _is_said(cell.ours, slot, [documents[r] or {} for r in cell.receipt.split()]):
                     problems.append(f"{where}: {cell.ours} is not what the metrics of {cell.receipt} say")
         if cell.paper is not None and cell.column not in ORDERINGS:
             slot = slots.get((cell.row, cell.column))
@@ -75,6 +75,16 @@ def unbacked_cells(path: Path, spec: TableSpec, cells: Sequence[TableCell]) -> l
             if number is None or number.value != cell.paper:
                 problems.append(f"{where}: the paper's {cell.paper} is not in data/reference/{stem}.csv")
     return problems
+
+
+def _is_said(ours: float, slot: Slot, documents: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the metrics say this number: their first is it, or it is the difference of two over their seeds."""
+    metrics = [find_metric(document, slot, slot.source) for document in documents]
+    if not slot.less:
+        return metrics[0] is not None and metrics[0]["value"] == ours
+    a, b = (metric["per_seed"] if metric else [] for metric in metrics)
+    seeds = min(len(a), len(b))
+    return bool(seeds) and math.isclose(ours, (math.fsum(a[:seeds]) - math.fsum(b[:seeds])) / seeds, abs_tol=1e-9)
 
 
 def tokens(text: str, kind: str) -> list[str]:

@@ -7,17 +7,14 @@ import csv
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from relatent.config.report import PageSettings
 from relatent.errors import DataIntegrityError
-from relatent.report.build import Reference
+from relatent.report.build import PairedValues, Reference
 from relatent.report.cells import TableCell, Verdict, cell_id
 from relatent.report.spec import Slot
 from relatent.report.statistics import PairedDifference, holm, paired_difference
-
-if TYPE_CHECKING:
-    import numpy as np
 
 # Column of an ordering in the table's CSV: the paper argues it in words, or its table only shows it.
 ARGUED, SHOWN = "paired difference", "paired difference, not argued"
@@ -27,8 +24,6 @@ _COLUMN_OF = {"argued": ARGUED, "shown": SHOWN}
 # How the verdict on an ordering reads wherever it is shown: what is compared with the paper is a direction, and if that
 # holds, no number is reproduced. The CSV keeps the verdicts that all its rows share.
 ORDERING_WORDS: Mapping[str, str] = {"reproduced": "holds", "inconclusive": "undecided", "worse": "reversed"}
-
-Values = Mapping[tuple[str, str], "np.ndarray"]
 
 
 @dataclass(frozen=True)
@@ -98,7 +93,7 @@ def refuse_other_images(documents: Mapping[str, Mapping[str, Any]]) -> None:
 def ordering_cells(
     orderings: Sequence[Ordering],
     slots: Sequence[Slot],
-    values: Values,
+    values: PairedValues,
     receipts: Mapping[str, str],
     reference: Reference,
     settings: PageSettings,
@@ -166,7 +161,7 @@ def verdict_words(column: str, verdict: str, tested: bool = True) -> str:
     return ORDERING_WORDS[verdict] if tested else "untested"
 
 
-def _difference(lower: Sequence[Slot], higher: Slot, values: Values) -> PairedDifference | None:
+def _difference(lower: Sequence[Slot], higher: Slot, values: PairedValues) -> PairedDifference | None:
     """Ours; None where a cell was not run."""
     compared = [values.get((slot.source, slot.metric)) for slot in (*lower, higher)]
     found = [value for value in compared if value is not None]

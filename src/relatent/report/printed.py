@@ -52,6 +52,7 @@ OVER = {
     "test sampling": "of test sampling",
     "regression": "of the regression that goes from the images scored in full to all of the split",
     "seeds and regression": "over seeds, and of the regression that goes from the images scored in full to all",
+    "seeds and test sampling": "over seeds and test sampling",
     "images scored twice": "of the choice of the images scored twice",
 }
 

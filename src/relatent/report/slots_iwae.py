@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from relatent.config.density import ESTIMATORS, PRESETS
 from relatent.report.spec import Slot, Unit
 from relatent.report.statistics import Better
 
@@ -73,6 +74,37 @@ def switch_slots(sources: Sequence[str]) -> list[Slot]:
             found.append(
                 Slot(row, column, source, metric, unit, better, margin, at, True, error=error)  # type: ignore[arg-type]
             )
+    return found
+
+
+DIFFERENCE = "NLL less the default's"
+
+
+def cell_departed_from(cell: str) -> str:
+    """The cell of the study's defaults, where a suffix names another preset or estimator: `vae-L1-k1-code` is one."""
+    return "-".join(part for part in cell.split("-") if part not in (*PRESETS, *ESTIMATORS))
+
+
+def variant_slots(sources: Sequence[str]) -> list[Slot]:
+    """Cells of another preset or estimator, each group below the cell that it departs from."""
+    groups: dict[str, list[str]] = {}
+    for source in sources:
+        if source.startswith("evaluate_nll/") and source.count("/") == 2:
+            groups.setdefault(cell_departed_from(source), []).append(source)
+    found = []
+    for default, members in groups.items():
+        variants = [source for source in members if source != default]
+        known = [default] if variants and default in members else []
+        for source in (*known, *variants):
+            row, error = " ".join(source.split("/")[1:]), _measured_error(source, sources)
+            found.append(Slot(row, "NLL", source, "nll_nats", "nats", error=error))
+            if known and source != default:
+                found.append(Slot(row, DIFFERENCE, source, "nll_nats", "nats", less=default))
+            found += [
+                Slot(row, "active z1", source, "active_units_z1", "units", "higher"),
+                Slot(row, "active z2", source, "active_units_z2", "units", "higher"),
+                Slot(row, "effective samples", source, "ess", "count", "higher"),
+            ]
     return found
 
 

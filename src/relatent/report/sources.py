@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from relatent.config.report import PageSettings
-from relatent.report.catalogue import shown_sources, table_sources, table_spec
+from relatent.report.catalogue import compared_sources, table_sources
 from relatent.report.figure_catalogue import figure_spec
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def sources_of_table(study: "Study", table: str) -> list[str]:
     return table_sources(table, cells_of(study))
 
 
-def compared_sources(study: "Study", table: str) -> list[str]:
-    """The cells whose per-image values a table's orderings compare; none if the paper argues none there."""
-    return shown_sources(table, cells_of(study)) if table_spec(table).orderings else []
+def sources_compared_in_table(study: "Study", table: str) -> list[str]:
+    """The cells whose per-image values a table compares."""
+    return compared_sources(table, cells_of(study))
 
 
 def trained_cells_of(study: "Study") -> list[str]:

@@ -22,6 +22,7 @@ class Slot:
         same_data: whether the paper's number was measured on this dataset with this protocol.
         any_effort: the number does not depend on how long anything was trained.
         error: (source, metric) of its standard error, where that was measured by itself.
+        less: another source whose metric is taken off, image by image: the cell is their paired difference.
     """
 
     row: str
@@ -35,6 +36,7 @@ class Slot:
     same_data: bool = False
     any_effort: bool = False
     error: tuple[str, str] | None = None
+    less: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,10 @@ class TableSpec:
     transposed: bool = False
     notes: tuple[str, ...] = ()
     notes_of: Callable[[Mapping[str, Any]], tuple[str, ...]] = lambda documents: ()
+
+    def is_paired(self, sources: Sequence[str]) -> bool:
+        """Whether cells are compared image by image."""
+        return bool(self.orderings) or any(slot.less for slot in self.slots(sources))
 
     def references(self, sources: Sequence[str]) -> list[Path]:
         """Files of data/reference/ that the table quotes."""
