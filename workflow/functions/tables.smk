@@ -25,7 +25,9 @@ def table_receipts(wildcards):
 
 
 def table_per_image(wildcards):
-    return source_files(STUDY, sources_compared_in_table(STUDY, wildcards.table), "per_image")
+    return source_files(
+        STUDY, sources_compared_in_table(STUDY, wildcards.table), "per_image"
+    )
 
 
 def table_reference(wildcards):
