@@ -19,6 +19,7 @@ from relatent.ledger.receipts import (
     receipt_text,
     write_receipt,
 )
+from relatent.ledger.remedies import of_damaged
 
 
 @pytest.fixture
@@ -64,9 +65,24 @@ def test_one_flipped_bit_is_refused_with_path_and_remedy(made, place):
         lambda: check_outputs(Path("receipt.json")),
         lambda: check_inputs([Path("a.npy")], [Path("receipt.json")]),
     ):
-        with pytest.raises(DataIntegrityError, match=r"^a\.npy: sha256 is .* Remove it and run `snakemake a\.npy`"):
+        with pytest.raises(
+            DataIntegrityError,
+            match=r"^a\.npy: sha256 is .* If Git keeps it, restore it with `git checkout -- a\.npy`; else",
+        ):
             check()
     assert len(check_inputs([Path("b.npy")], [Path("receipt.json")])) == 1
+
+
+def test_a_damaged_file_of_an_adopted_cell_is_not_lost_by_the_remedy():
+    """A job does not know whether another made what it reads: Git first, and the study's own settings after."""
+    assert of_damaged(Path("results/iwae_short/train_density/mnist/vae-L1-k1/model.safetensors")) == (
+        "If Git keeps it, restore it with `git checkout -- results/iwae_short/train_density/mnist/vae-L1-k1/"
+        "model.safetensors`; else remove it and run `snakemake --configfile config/iwae_short.yaml -- "
+        "results/iwae_short/train_density/mnist/vae-L1-k1/model.safetensors`."
+    )
+    assert of_damaged(Path("data/prepared/mnist/test_images.npy")).endswith(
+        "run `snakemake -- data/prepared/mnist/test_images.npy`."
+    )
 
 
 def test_a_truncated_or_missing_file_is_refused(made):

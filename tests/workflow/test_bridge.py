@@ -169,7 +169,7 @@ def test_forged_weights_are_refused_by_the_command_that_reads_them(toy):
     assert failed.returncode != 0
     log = (toy.root / "logs/demo/evaluate_nll/vae.log").read_text()
     assert f"{WEIGHTS}: sha256 is" in log
-    assert f"Remove it and run `snakemake {WEIGHTS}`" in log
+    assert f"If Git keeps it, restore it with `git checkout -- {WEIGHTS}`; else remove it" in log
     (toy.root / WEIGHTS).unlink()
     toy.snakemake()
     assert toy.git_changes() == []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from relatent.errors import DataIntegrityError, TrainingError
 from relatent.ledger.files import atomic_path
+from relatent.ledger.remedies import of_damaged
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +37,7 @@ def read_models(path: Path, seeds: Sequence[int]) -> "dict[int, DensityModel]":
             models[seed] = model_of(tensors, seed)
     except (ValueError, SafetensorError, OSError) as error:
         raise DataIntegrityError(
-            f"{path}: {error}. The checkpoint is of another setting or damaged; remove it and run `snakemake {path}`."
+            f"{path}: {error}. The checkpoint is of another setting or damaged. {of_damaged(path)}"
         ) from None
     for seed, model in models.items():
         for name, parameter in model.named_parameters():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relatent.errors import DataIntegrityError
+from relatent.ledger.remedies import of_damaged
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,14 +27,11 @@ def read_evaluation(path: Path, seeds: Sequence[int]) -> "dict[str, np.ndarray]"
         evaluated = [int(seed) for seed in arrays.pop("seed")]
     except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise DataIntegrityError(
-            f"{path}: not readable as the per-image results of evaluate_nll ({error}). "
-            f"Remove it and run `snakemake {path}`."
+            f"{path}: not readable as the per-image results of evaluate_nll ({error}). {of_damaged(path)}"
         ) from None
     missing = [seed for seed in seeds if seed not in evaluated]
     if missing:
-        raise DataIntegrityError(
-            f"{path}: seeds {missing} are not in it, only {evaluated}. Remove it and run `snakemake {path}`."
-        )
+        raise DataIntegrityError(f"{path}: seeds {missing} are not in it, only {evaluated}. {of_damaged(path)}")
     rows = [evaluated.index(seed) for seed in seeds]
     return {name: values[rows] for name, values in arrays.items()}
 
@@ -58,7 +56,7 @@ def read_activity(path: Path, seeds: Sequence[int], sizes: Sequence[int]) -> "di
             ]
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise DataIntegrityError(
-            f"{path}: not readable as the units' variances ({error}). Remove it and run `snakemake {path}`."
+            f"{path}: not readable as the units' variances ({error}). {of_damaged(path)}"
         ) from None
     found = {}
     for seed in seeds:
@@ -67,7 +65,7 @@ def read_activity(path: Path, seeds: Sequence[int], sizes: Sequence[int]) -> "di
         if [row[:2] for row in of_seed] != expected:
             raise DataIntegrityError(
                 f"{path}: of seed {seed} it has {len(of_seed)} units where the model has {sum(sizes)}. "
-                f"Remove it and run `snakemake {path}`."
+                f"{of_damaged(path)}"
             )
         variances = np.array([row[2] for row in of_seed])
         found[seed] = np.split(variances, np.cumsum(sizes)[:-1])

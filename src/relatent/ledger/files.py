@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from relatent.errors import DataIntegrityError, MissingDataError
+from relatent.ledger.remedies import of_damaged
 
 
 def sha256_of(path: Path) -> str:
@@ -75,7 +76,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise MissingDataError(f"{path}: no such file. Make it again by running `snakemake {path}`.") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataIntegrityError(f"{path}: not readable as JSON ({error}). Remove it and make it again.") from None
+        raise DataIntegrityError(f"{path}: not readable as JSON ({error}). {of_damaged(path)}") from None
 
 
 def digest_of(value: Any) -> str:

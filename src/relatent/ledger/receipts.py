@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from relatent.errors import DataIntegrityError
 from relatent.ledger.files import canonical_json, read_json, sha256_of, write_text
+from relatent.ledger.remedies import of_damaged
 
 SCHEMA_VERSION = 1
 
@@ -73,7 +74,7 @@ def read_receipt(path: Path) -> Receipt:
         DataIntegrityError: not a receipt, or of a schema this version does not know.
     """
     body = read_json(path)
-    remedy = "Remove it with the files beside it and make them again."
+    remedy = of_damaged(path)
     if not isinstance(body, dict) or body.get("schema_version") != SCHEMA_VERSION:
         raise DataIntegrityError(f"{path}: not a receipt of schema {SCHEMA_VERSION}. {remedy}")
     try:
@@ -105,7 +106,7 @@ def check_file(record: FileRecord, receipt_path: Path) -> None:
     if found != record.sha256:
         raise DataIntegrityError(
             f"{record.path}: sha256 is {found[:12]}…, its receipt {receipt_path} says {record.sha256[:12]}…. The file "
-            f"was damaged or changed after it was made. Remove it and run `snakemake {record.path}`."
+            f"was damaged or changed after it was made. {of_damaged(Path(record.path))}"
         )
 
 

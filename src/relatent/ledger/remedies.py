@@ -54,6 +54,13 @@ def _restored(path: str) -> str:
     )
 
 
+def of_damaged(path: Path) -> str:
+    """What to do about a file that a job found damaged: a job does not know whether another makes it, so both ways."""
+    study = path.parts[1:2] if path.parts[:1] == ("results",) else ()
+    make = " ".join(("snakemake", *(f"--configfile config/{name}.yaml" for name in study)))
+    return f"If Git keeps it, restore it with `git checkout -- {path}`; else remove it and run `{make} -- {path}`."
+
+
 def has_remote() -> bool:
     """Whether DVC has somewhere to pull from, by the repository's own settings."""
     files = [Path(".dvc/config"), Path(".dvc/config.local")]
