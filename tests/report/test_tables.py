@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import made_up
@@ -19,6 +20,7 @@ from relatent.report.cells import COLUMNS, VERDICTS
 from relatent.report.lint import unbacked_numbers
 from relatent.report.orderings import ARGUED, SHOWN, read_orderings
 from relatent.report.orderings import COLUMNS as ORDERINGS
+from relatent.report.page import findings, variants_sentence
 
 
 def by_place(cells):
@@ -204,7 +206,17 @@ def test_a_variant_stands_below_the_cell_it_departs_from(root):
     assert difference.ours_high - difference.ours_low < (dreg.ours_high - dreg.ours_low) / 1.5
     assert difference.receipt == f"{dreg.receipt} {default.receipt}"
     assert [row for row, column in cells if column == difference.column] == ["digits iwae-L1-k5-dreg"]
+    assert findings(Path("results/variants")) == [
+        "Other presets and estimators: the NLL beside that of the default on the same images: 1 above it."
+    ]
     assert unbacked_numbers(Path("results/variants/tables")) == []
+
+
+def test_variants_are_counted_by_their_intervals(root):
+    cell = by_place(make_variants())["digits iwae-L1-k5-dreg", "NLL less the default's"]
+    ends = [(-0.3, -0.1), (-0.2, 0.1), (-0.1, 0.1), (0.1, 0.4)]
+    said = variants_sentence([replace(cell, ours_low=low, ours_high=high) for low, high in ends])
+    assert said.endswith(": 1 below it, 1 above it, 2 not to be told from it.")
 
 
 def test_a_difference_that_its_metrics_do_not_say_is_found(root):

@@ -23,7 +23,7 @@ from relatent.report.orderings import ARGUED, SHOWN
 from relatent.report.orderings import COLUMNS as ORDERINGS
 from relatent.report.render import STYLE, words
 from relatent.report.slots_dcgan import FEATURE_UNITS
-from relatent.report.slots_iwae import AGREEMENT
+from relatent.report.slots_iwae import AGREEMENT, DIFFERENCE
 from relatent.report.words import made_with
 
 DATA = "data_checks"  # its cells beside a paper's are sizes of the data, which nothing of ours could reproduce
@@ -164,7 +164,7 @@ def sizes_as_published(folder: Path) -> tuple[int, int]:
 
 
 def findings(folder: Path) -> list[str]:
-    """Plain sentences: orderings that were tested, agreement with exact values, the probe's paired differences."""
+    """Plain sentences: orderings that were tested, agreement with exact values, paired differences."""
     sentences = []
     for path in sorted((folder / "tables").glob("*.csv")):
         all_cells = read_cells(path)
@@ -182,9 +182,24 @@ def findings(folder: Path) -> list[str]:
                 f"{title}: L_5000 agrees with the exact log p(x), within three standard errors and its first-order "
                 f"bias, on {agree} of {len(exact)} model{'s' if len(exact) > 1 else ''}."
             )
+        variants = [cell for cell in measured if cell.column == DIFFERENCE]
+        if variants:
+            sentences.append(f"{title}: {variants_sentence(variants)}")
     for path in sorted((folder / "probe").glob("*/comparisons/comparisons.json")):
         sentences += [f"{path.parent.parent.name}: {comparison['sentence']}" for comparison in read_json(path)]
     return sentences
+
+
+def variants_sentence(differences: Sequence[TableCell]) -> str:
+    """How many other presets and estimators have an NLL that their interval puts below or above the default's."""
+    ends = [(cell.ours_low or 0.0, cell.ours_high or 0.0) for cell in differences]
+    counts = (
+        (sum(high < 0 for _, high in ends), "below it"),
+        (sum(low > 0 for low, _ in ends), "above it"),
+        (sum(low <= 0 <= high for low, high in ends), "not to be told from it"),
+    )
+    fell = ", ".join(f"{count} {words}" for count, words in counts if count)
+    return f"the NLL beside that of the default on the same images: {fell}."
 
 
 def orderings_sentence(argued: Sequence[TableCell], shown: Sequence[TableCell], one_seed: bool = False) -> str:
