@@ -229,9 +229,9 @@ FIGURES: dict[str, FigureSpec] = {
     ),
     "first_layer": FigureSpec(
         "First-layer weights",
-        "Weights of the encoder's first layer, one picture per hidden unit, and of the decoder's last layer; red is "
-        "positive, blue negative, each picture scaled by its own largest weight, as the released code of Burda et al. "
-        "2016 draws them",
+        "Weights of the encoder's first layer, one picture per hidden unit, and of the decoder's last layer, as the "
+        f"released code of Burda et al. 2016 draws them: the {inside.FILTERS_SHOWN} units with the largest weights, "
+        "largest first; red is positive, blue negative, each picture scaled by its own largest weight",
         _filters,
         inside.draw_filters,
     ),
@@ -272,7 +272,8 @@ FIGURES: dict[str, FigureSpec] = {
     "training_density": FigureSpec(
         "Training of the density models",
         "Minus the training bound (each cell's own: L_k or ELBO, so levels of different objectives or k are not "
-        "comparable), one line per seed; the frame holds the late epochs, and the first ones may lie above it",
+        "comparable), one line per seed; the frame holds the late epochs, and the first ones may lie above it. At the "
+        "dotted uprights the schedule lowers the learning rate",
         _density_history,
         curves.draw_density_training,
     ),

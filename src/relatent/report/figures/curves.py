@@ -52,6 +52,7 @@ def draw_density_training(inputs: Inputs, settings: PageSettings) -> Drawing:
         1, len(depths), figsize=(3.2 * len(depths) + 1.8, 3.0), sharey=True, squeeze=False, layout="constrained"
     )
     rows: list[dict[str, Any]] = []
+    stage_ends: set[int] = set()
     for source in sources:
         objective, layers, k = _cell(source)
         axis = axes[0, depths.index(layers)]
@@ -66,6 +67,7 @@ def draw_density_training(inputs: Inputs, settings: PageSettings) -> Drawing:
                 label=label,
                 alpha=0.85,
             )
+            stage_ends.update(history.groupby("stage")["epoch"].max())
             rows += [
                 {"source": source, "seed": int(seed), "epoch": int(epoch), "minus_bound_nats": -float(bound)}
                 for epoch, bound in zip(history["epoch"], history["train_bound_nats"], strict=True)
@@ -82,6 +84,8 @@ def draw_density_training(inputs: Inputs, settings: PageSettings) -> Drawing:
             axis.set_xlabel(f"epoch (all lines in frame from {max(above) + 1} on)")
         if last > 60:
             axis.set_xscale("log")
+        for epoch in stage_ends - {last}:
+            axis.axvline(epoch, color="#999999", linewidth=0.8, linestyle=":", zorder=0)
     legend_outside(figure, "outside right upper", title="trained on, and shown,\nits own bound")
     axes[0, 0].set_ylabel("minus the training bound (nats):\neach line's own, not comparable")
     return Drawing(figure, rows)

@@ -47,7 +47,7 @@ def draw_filters(inputs: Inputs, settings: PageSettings) -> Drawing:
             sheet = spread(pictures[: side * side, 0], side)
             axis.imshow(sheet, cmap="RdBu_r", vmin=0, vmax=255)
             place = "encoder, first layer" if name == "encoder" else "decoder, last layer"
-            axis.set_title(f"{source.rpartition('/')[2]}: {place}", loc="left")
+            axis.set_title(f"{_objective_and_k(source)}: {place}", loc="left")
             bare(axis)
             rows += image_rows(f"{source} {name}", path, pictures[: side * side], shown[: side * side].tolist(), side)
     return Drawing(figure, rows)
@@ -105,7 +105,7 @@ def draw_posteriors(inputs: Inputs, settings: PageSettings) -> Drawing:
             top.set_xlim(*window[0])
             top.set_ylim(*window[1])
             kl = float(grid["kl"][image])
-            _write_on(top, 0.04, 0.95, f"KL {kl:.1f}", va="top", fontsize=8)
+            _write_on(top, 0.04, 0.95, f"KL {kl:.1f}", va="top", fontsize=8, bbox=_dark_box())
             shown = [255 * grid["images"][image], *(255 * x for x in grid["reconstructions"][image][:4])]
             strip = np.concatenate([np.asarray(picture).reshape(1, *picture.shape[-3:]) for picture in shown])
             below.imshow(mosaic(np.round(strip).astype(np.uint8), len(strip)), vmin=0, vmax=255)
@@ -127,7 +127,7 @@ def draw_posteriors(inputs: Inputs, settings: PageSettings) -> Drawing:
                     "window_width": window[0][1] - window[0][0],
                 }
             )
-        axes[2 * place, 0].set_title(f"{_two_latents_title(source)}: KL(q ‖ p(z|x)) in nats", loc="left")
+        axes[2 * place, 0].set_title(f"{_objective_and_k(source)}: KL(q ‖ p(z|x)) in nats", loc="left")
         _name_parts(axes[2 * place, 0], axes[2 * place + 1, 0])
     bar = figure.colorbar(picture, ax=axes[:, -1], aspect=15 * len(sources))
     bar.set_label("log p(z|x) less its largest (nats)", fontsize=7)
@@ -165,6 +165,13 @@ def _name_parts(window: "Axes", strip: "Axes") -> None:
     strip.text(0.6, -0.1, "reconstructions", transform=strip.transAxes, ha="center", va="top", fontsize=7)
 
 
+def _dark_box() -> dict[str, Any]:
+    """What keeps words off the ellipse behind them."""
+    import matplotlib.pyplot as plt
+
+    return {"facecolor": plt.get_cmap("cividis")(0), "edgecolor": "none", "pad": 1.0}
+
+
 def _write_on(axes: "Axes", x: float, y: float, text: str, **more: Any) -> None:
     """White words in a window, with an edge of its darkest colour that keeps them legible on the brightest."""
     import matplotlib.pyplot as plt
@@ -192,6 +199,6 @@ def window_of(grid: Mapping[str, "np.ndarray"], image: int) -> tuple[tuple[float
     return (float(first - half), float(first + half)), (float(second - half), float(second + half))
 
 
-def _two_latents_title(source: str) -> str:
+def _objective_and_k(source: str) -> str:
     objective, _, k = source.split("/")[2].split("-")[:3]
     return f"{objective.upper()} k={k[1:]}"

@@ -88,26 +88,27 @@ def image_rows(
 def draw_density_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
     """Burda et al. 2016, Fig. 3: VAE left, IWAE right, one layer above two; Bernoulli means of prior samples."""
     places = {source: _density_place(source) for source in inputs.sources("samples.npy")}
-    depths = sorted({depth for depth, _ in places.values()})
-    objectives = sorted({objective for _, objective in places.values()}, reverse=True)
+    depths = sorted({depth for depth, _, _ in places.values()})
+    objectives = sorted({objective for _, objective, _ in places.values()}, reverse=True)
     figure, axes = picture_panels(len(depths), len(objectives), (3.4 * len(objectives), 3.65 * len(depths)))
     for panel in axes.flat:
         panel.set_visible(False)
     rows: list[dict[str, Any]] = []
-    for source, (depth, objective) in places.items():
+    for source, (depth, objective, k) in places.items():
         path = inputs.file(source, "samples.npy")
         images, columns = square(read_images(path))
         panel = axes[depths.index(depth), objectives.index(objective)]
         panel.set_visible(True)
-        title = f"{objective}, {depth} stochastic layer{'s' if depth > 1 else ''}"
+        title = f"{objective} k={k}, {depth} stochastic layer{'s' if depth > 1 else ''}"
         show_mosaic(panel, images, columns, title)
         rows += image_rows(title, path, images, range(len(images)), columns)
     return Drawing(figure, rows)
 
 
-def _density_place(source: str) -> tuple[int, str]:
+def _density_place(source: str) -> tuple[int, str, int]:
+    """Row and column, depth and objective; and k, which may be another in each row."""
     objective, layers, k = source.rpartition("/")[2].split("-")[:3]
-    return int(layers[1:]), f"{objective.upper()} k={k[1:]}"
+    return int(layers[1:]), objective.upper(), int(k[1:])
 
 
 def draw_gan_samples(inputs: Inputs, settings: PageSettings) -> Drawing:
