@@ -87,6 +87,8 @@ def test_settings_by_hand_are_refused_in_the_words_of_the_name(objective, estima
         ({"seeds": [0, 1, 0]}, "seeds: 0 is given twice"),
         ({"seeds": [-1]}, "seeds: one is negative"),
         ({"run": ["a/vae-L1-k1", "a/vae-L1-k1"]}, "a/vae-L1-k1 is listed twice"),
+        ({"run": ["a/vae-L1-k1", "a/vae-L1-k1-paper"]}, "a/vae-L1-k1-paper is a/vae-L1-k1 by another name"),
+        ({"run": ["a/vae-L1-k05"]}, "not the name of a density cell"),
         ({"adopted": ["a/vae-L1-k1"]}, "a/vae-L1-k1 is listed twice"),
         ({"epochs": 5}, "give either stages or epochs"),
         ({"stages": None}, "give either stages or epochs"),

@@ -108,6 +108,7 @@ def adopt_without_data(values: dict) -> None:
     """An adopted cell is not trained here, so its dataset need not be listed, until something else asks for it."""
     values["density"]["adopted"] = ["mnist/vae-L1-k1"]
     values["sample"]["run"].append("mnist/vae-L1-k1")
+    values["evaluate_nll"]["train_minus_test"]["run"] = ["digits/vae-L1-k1"]
 
 
 STRANGERS = {

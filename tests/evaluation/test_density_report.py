@@ -85,10 +85,20 @@ def test_error_of_the_gap_is_the_choice_of_images(report):
     assert gap["interval"] == "test sampling"
 
 
+def test_scored_training_images_are_drawn_and_keep_their_noise(report):
+    """MNIST's first ones are easier than the rest; one that is scored among others has the bound it has among all."""
+    few = evaluate_density(models(), grey(30, 0), grey(60, 1), effort(train_images=12)).per_image
+    whole = evaluate_density(models(), grey(30, 0), grey(60, 1), effort(train_images=None)).per_image
+    places = few["train_image"].astype(int)
+    assert len(places) == 12 and places.tolist() == sorted(set(places)) and places[-1] >= 12
+    np.testing.assert_array_equal(few["train_log_px_hat"], whole["train_log_px_hat"][:, places])
+    np.testing.assert_array_equal(whole["train_image"], np.arange(60))
+
+
 def test_one_seed_alone_has_the_bits_it_has_among_others(report):
     alone = evaluate_density(models(seeds=(3,)), grey(30, 0), grey(60, 1), effort())
     for name, values in alone.per_image.items():
-        if name != "seed":
+        if name not in ("seed", "train_image"):
             np.testing.assert_array_equal(values[0], report.per_image[name][1])
 
 

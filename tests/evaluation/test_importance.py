@@ -120,6 +120,18 @@ def test_generalised_pareto_shape_is_recovered():
         assert summary(-shape * np.log(uniform)).pareto_k.mean() == pytest.approx(shape, abs=0.06)
 
 
+def test_equal_weights_have_no_tail_though_float32_rounds_them():
+    log_w = (-206 + 1e-5 * np.random.default_rng(0).integers(-1, 2, (5000, 3))).astype(np.float32)
+    assert len(np.unique(log_w)) > 1
+    assert (summary(log_w).pareto_k == 0).all()
+
+
+def test_fewer_positive_weights_than_make_a_tail_are_not_trusted():
+    log_w = np.full((5000, 1), -np.inf)
+    log_w[:100] = np.random.default_rng(0).normal(0, 1, (100, 1))
+    assert summary(log_w).pareto_k == math.inf
+
+
 def test_one_sample_has_a_bound_but_no_error():
     """At k = 1 L_k is the log weight; its spread cannot be known."""
     found = summary(np.array([[-3.0, -4.0]]))

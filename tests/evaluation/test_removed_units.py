@@ -58,8 +58,17 @@ def test_a_unit_that_says_nothing_is_worth_nothing():
 def test_a_unit_that_is_heard_is_missed():
     model = model_with(dtype=torch.float32)
     grey = grey_for(model)
-    _, bounds, _ = score_without_inactive({0: model}, {0: all_but(model, 0, 1)}, grey, None, 50, 123)
+    _, bounds, _ = score_without_inactive({0: model}, {0: all_but(model, 0, 1)}, grey, len(grey), 50, 123)
     assert np.abs(bounds - whole_bounds(model, grey)).max() > 0.01
+
+
+def test_an_interrupted_removal_goes_on_where_it_stopped():
+    model, handed, counted = model_with(dtype=torch.float32), [], []
+    arguments = ({0: model}, {0: all_but(model, 1)}, grey_for(model), 33, 50, 123)
+    _, whole, _ = score_without_inactive(*arguments, keep=handed.append)
+    _, resumed, _ = score_without_inactive(*arguments, done=handed[0], advance=counted.append)
+    np.testing.assert_array_equal(resumed, whole)
+    assert sum(counted) == 33 - handed[0]["bound"].shape[1] == 13
 
 
 def test_each_seed_loses_its_own_units():

@@ -8,6 +8,7 @@ from density_models import images_for, model_with
 from relatent.evaluation.importance import LogWeights
 from relatent.evaluation.nll import Scored, evaluate
 from relatent.evaluation.repeated import repetition_metrics, score_again
+from relatent.ledger.files import canonical_json
 
 
 def scores_of(spread, images=4000, k=64, seed=0):
@@ -52,6 +53,15 @@ def test_seeds_of_independent_errors_do_not_shrink_the_ratio():
     alone = repetition_metrics(firsts[:1], agains[:1, :1000], claimed[:1], np.arange(1000), 64)
     together = metrics["nll_monte_carlo_nats"]["value"]
     assert together == pytest.approx(alone["nll_monte_carlo_nats"]["value"] / 3**0.5, rel=0.1)
+
+
+def test_weights_that_are_all_equal_claim_no_error():
+    """Then no ratio is known, and the measured error stands by itself."""
+    first, again = np.full((1, 50), -3.0), np.full((1, 20), -3.0) + 1e-7
+    metrics = repetition_metrics(first, again, np.zeros((1, 50)), np.arange(20), 64)
+    assert metrics["monte_carlo_ratio"]["value"] is None and metrics["monte_carlo_ratio"]["stderr"] is None
+    assert metrics["nll_monte_carlo_nats"]["value"] == pytest.approx(1e-7 / 100**0.5)
+    canonical_json(metrics)
 
 
 def test_images_are_drawn_and_scored_with_noise_of_their_own():

@@ -57,11 +57,29 @@ def test_samples_in_blocks_are_the_same_samples(layers, monkeypatch):
     assert held == 3 * [4, 4, 1]
 
 
+def test_an_interrupted_run_goes_on_where_it_stopped():
+    model, handed, counted = model_with(dtype=torch.float64), [], []
+    whole = control_bounds({0: model}, grey_images(), 9, seed=3, keep=lambda found: handed.append(found.copy()))
+    resumed = control_bounds({0: model}, grey_images(), 9, seed=3, done=handed[1], advance=counted.append)
+    np.testing.assert_array_equal(resumed, whole)
+    assert sum(counted) == len(grey_images()) - handed[1].shape[1] == 7
+
+
+def test_scored_images_are_set_beside_their_own_controls():
+    """Wherever they lie; beside those of other images the correlation is gone, and with it the gain."""
+    rng = np.random.default_rng(0)
+    train, test = rng.normal(-90, 20, (2, 3000)), rng.normal(-91, 20, (2, 900))
+    control, places = train + rng.normal(0, 1, train.shape), rng.permutation(3000)[:100]
+    metrics = gap_metrics(test, 0.01, train[:, places], places, control, 5000, 50)
+    assert metrics["control_correlation"]["value"] > 0.99
+    assert metrics["train_nll_nats"]["value"] == pytest.approx(-train.mean(), abs=0.5)
+
+
 def test_the_gap_is_that_of_all_training_images_though_easy_ones_were_scored():
     rng = np.random.default_rng(0)
     train, test = np.sort(rng.normal(-90, 20, (2, 3000)))[:, ::-1], rng.normal(-91, 20, (2, 900))
     control = train - 2 + rng.normal(0, 1, train.shape)
-    metrics = gap_metrics(test, 0.01, train[:, :500], control, 5000, 50)
+    metrics = gap_metrics(test, 0.01, train[:, :500], np.arange(500), control, 5000, 50)
     gap, nll = metrics["test_minus_train_nats"], metrics["train_nll_nats"]
     assert train[:, :500].mean() - train.mean() > 20
     assert gap["value"] == pytest.approx(train.mean() - test.mean(), abs=0.5)

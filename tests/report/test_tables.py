@@ -383,6 +383,16 @@ def test_seeds_regressed_on_the_same_images_share_its_error():
     assert (value, interval.over) == (0.2, "seeds and regression")
     half = np.hypot(4.302652729749462 * 0.1 / 3**0.5, 1.959963984540054 * 0.5)
     np.testing.assert_allclose([interval.low, interval.high], [0.2 - half, 0.2 + half])
+    _, of_images = measured({**metric, "interval": "test sampling"})
+    assert (of_images.low, of_images.high) == (interval.low, interval.high)
+    assert of_images.over == "seeds and test sampling"
+
+
+def test_a_line_through_few_images_is_known_less_well():
+    """Student's 2.306 standard errors with ten images scored, 12.7 with three."""
+    metric = {"value": 0.0, "stderr": 1.0, "interval": "regression"}
+    for scored, reach in ((10, 2.306), (3, 12.706), (1000, 1.962)):
+        assert measured({**metric, "n_scored": scored})[1].high == pytest.approx(reach, abs=1e-3)
 
 
 def test_a_measured_monte_carlo_error_goes_before_the_claimed_one(root):

@@ -126,6 +126,30 @@ def test_every_estimator_trains_and_resumes(tmp_path, objective, estimator, laye
     assert same(unbroken, train(images(), run, 0, tmp_path / "state.safetensors"))
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_single_sample_backward_has_the_plain_gradient_as_its_mean(layers):
+    """As the trainer composes it, over many streams of picked draws; picks by 1/k would give the VAE's gradient."""
+    estimators = ("plain", "single")
+    plain, single = (Trainer(images(), run_of(k=4, layers=layers, estimator=name), seed=0) for name in estimators)
+    for trainer in (plain, single):
+        trainer.flat.values.mul_(1.3)  # weights so unlike that a pick by 1/k shows
+    rng = torch.Generator().manual_seed(0)
+    x = torch.from_numpy(np.random.default_rng(0).integers(0, 2, (200, 16)).astype(np.float32))
+    noise = tuple(torch.randn(4, 200, size, generator=rng) for size in plain.model.latents)
+    plain._gradient(x, noise)
+    picks = []
+    for single.step in range(300):
+        single._gradient(x, noise)
+        picks.append(single.flat.gradients.clone())
+    picked = torch.stack(picks)
+    error = picked.std(0) / len(picks) ** 0.5
+    assert (picked.mean(0) - plain.flat.gradients).norm() < 3 * error.norm()
+    vae = Trainer(images(), run_of("vae", k=4, layers=layers), seed=0)
+    vae.flat.values.mul_(1.3)
+    vae._gradient(x, noise)
+    assert (picked.mean(0) - vae.flat.gradients).norm() > 10 * error.norm()
+
+
 def test_training_raises_the_bound():
     """Three prototypes are learned: the bound rises well above the independent-pixel start."""
     history = train(images(200), run_of(k=5, stages=schedule("paper", epochs=40)), seed=0).history

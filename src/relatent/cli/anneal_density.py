@@ -11,7 +11,6 @@ from relatent.cli.evaluation_file import read_evaluation
 from relatent.cli.image_files import read_images
 from relatent.cli.job import JobParser, run
 from relatent.config.evaluation import AnnealingCell
-from relatent.errors import DataIntegrityError
 from relatent.ledger.files import atomic_path, write_json
 from relatent.progress import Progress
 
@@ -40,16 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         if not work.restore(job.outputs):
             model = read_models(job.inputs["model"], [settings.model_seed])[settings.model_seed]
             bounds = read_evaluation(job.inputs["evaluation"], [settings.model_seed])["log_px_hat"][0]
-            if len(bounds) < settings.images:
-                raise DataIntegrityError(
-                    f"{job.inputs['evaluation']}: {len(bounds)} images were evaluated, {settings.images} are to be "
-                    "annealed; lower evaluate_nll.annealing.images or raise evaluate_nll.test_images"
-                )
             grey = read_images(job.inputs["test_images"])[: len(bounds)]
-            effort = AnnealingEffort(**settings.model_dump(exclude={"model_seed", "threads"}))
+            images = min(settings.images, len(bounds))
+            effort = AnnealingEffort(**settings.model_dump(exclude={"model_seed", "threads", "images"}), images=images)
             done = read_parts(work.checkpoint("parts.npz"))
             finished = sum(len(results["lower"]) for results in done.values())
-            total = settings.images + settings.simulated
+            total = images + settings.simulated
             with Progress(f"anneal {job.cell}", total, "images", finished) as progress:
                 keep = part_keeper(work.checkpoint("parts.npz"), done)
                 metrics, per_image = annealed_metrics(model, grey, bounds, effort, done, keep, progress.advance)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 def read_evaluation(path: Path, seeds: Sequence[int]) -> "dict[str, np.ndarray]":
     """Its arrays by name, each (seed, image), with the rows of these seeds in this order.
 
+    One is (image,): `train_image`, the places of the training images scored. Cells that were adopted before these were
+    drawn have no such array: theirs are the first ones.
+
     Raises:
         DataIntegrityError: not such a file, or a seed was not evaluated.
     """
@@ -25,6 +28,7 @@ def read_evaluation(path: Path, seeds: Sequence[int]) -> "dict[str, np.ndarray]"
         with np.load(path, allow_pickle=False) as saved:
             arrays = {name: saved[name] for name in saved.files}
         evaluated = [int(seed) for seed in arrays.pop("seed")]
+        places = arrays.pop("train_image", None)
     except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise DataIntegrityError(
             f"{path}: not readable as the per-image results of evaluate_nll ({error}). {of_damaged(path)}"
@@ -33,7 +37,11 @@ def read_evaluation(path: Path, seeds: Sequence[int]) -> "dict[str, np.ndarray]"
     if missing:
         raise DataIntegrityError(f"{path}: seeds {missing} are not in it, only {evaluated}. {of_damaged(path)}")
     rows = [evaluated.index(seed) for seed in seeds]
-    return {name: values[rows] for name, values in arrays.items()}
+    found = {name: values[rows] for name, values in arrays.items()}
+    if "train_log_px_hat" in found:
+        scored = found["train_log_px_hat"].shape[1]
+        found["train_image"] = (np.arange(scored) if places is None else places).astype(np.int64)
+    return found
 
 
 def read_activity(path: Path, seeds: Sequence[int], sizes: Sequence[int]) -> "dict[int, list[np.ndarray]]":

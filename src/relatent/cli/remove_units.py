@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 
-from relatent.cli.density_files import read_models
+from relatent.cli.density_files import part_keeper, read_models, read_parts
 from relatent.cli.evaluation_file import read_activity, read_evaluation
 from relatent.cli.image_files import read_images
 from relatent.cli.job import JobParser, run
 from relatent.config.removed import RemovedCell
-from relatent.errors import DataIntegrityError
 from relatent.ledger.files import write_json
 from relatent.progress import Progress
 
@@ -35,17 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int | None:
             sizes = next(iter(models.values())).latents
             variances = read_activity(job.inputs["activity"], settings.seeds, sizes)
             bounds = read_evaluation(job.inputs["evaluation"], settings.seeds)["log_px_hat"]
-            images = bounds.shape[1] if settings.images is None else settings.images
-            if bounds.shape[1] < images:
-                raise DataIntegrityError(
-                    f"{job.inputs['evaluation']}: {bounds.shape[1]} images were evaluated, {images} are to be scored "
-                    "again; lower evaluate_nll.removed.images or raise evaluate_nll.test_images"
-                )
-            grey = read_images(job.inputs["test_images"])[: bounds.shape[1]]
+            evaluated = bounds.shape[1]
+            images = evaluated if settings.images is None else min(settings.images, evaluated)
+            grey = read_images(job.inputs["test_images"])[:evaluated]
             how = settings.model_dump(include={"k", "seed", "precision", "threads"})
-            with Progress(f"without inactive units {job.cell}, k={settings.k}", images, "images") as progress:
+            done = read_parts(work.checkpoint("parts.npz")).get("removed")
+            label = f"without inactive units {job.cell}, k={settings.k}"
+            with Progress(label, images, "images", done["bound"].shape[1] if done else 0) as progress:
+                keep = partial(part_keeper(work.checkpoint("parts.npz"), {}), "removed")
                 places, without, removed = score_without_inactive(
-                    models, variances, grey, images, **how, advance=progress.advance
+                    models, variances, grey, images, **how, done=done, keep=keep, advance=progress.advance
                 )
             write_json(job.outputs["metrics"], removal_metrics(bounds[:, places], without, removed, settings.k))
             work.keep(job.outputs)

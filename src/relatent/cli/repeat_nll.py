@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 
-from relatent.cli.density_files import read_models
+from relatent.cli.density_files import part_keeper, read_models, read_parts
 from relatent.cli.evaluation_file import read_evaluation
 from relatent.cli.image_files import read_images
 from relatent.cli.job import JobParser, run
 from relatent.config.repeated import RepeatedCell
-from relatent.errors import DataIntegrityError
 from relatent.ledger.files import atomic_path, write_json
 from relatent.progress import Progress
 
@@ -36,15 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int | None:
             models = read_models(job.inputs["model"], settings.seeds)
             evaluated = read_evaluation(job.inputs["evaluation"], settings.seeds)
             first, claimed = evaluated["log_px_hat"], evaluated["log_px_hat_stderr"]
-            if first.shape[1] < settings.images:
-                raise DataIntegrityError(
-                    f"{job.inputs['evaluation']}: {first.shape[1]} images were evaluated, {settings.images} are to be "
-                    "scored again; lower evaluate_nll.repeated.images or raise evaluate_nll.test_images"
-                )
+            count = min(settings.images, first.shape[1])
             grey = read_images(job.inputs["test_images"])[: first.shape[1]]
             how = settings.model_dump(include={"k", "seed", "precision", "threads"})
-            with Progress(f"repeat {job.cell}, k={settings.k}", settings.images, "images") as progress:
-                images, again = score_again(models, grey, settings.images, **how, advance=progress.advance)
+            done = read_parts(work.checkpoint("parts.npz")).get("repeated")
+            label = f"repeat {job.cell}, k={settings.k}"
+            with Progress(label, count, "images", done["bound"].shape[1] if done else 0) as progress:
+                keep = partial(part_keeper(work.checkpoint("parts.npz"), {}), "repeated")
+                images, again = score_again(models, grey, count, **how, done=done, keep=keep, advance=progress.advance)
             write_json(job.outputs["metrics"], repetition_metrics(first, again, claimed, images, settings.k))
             with atomic_path(job.outputs["per_image"]) as path:
                 np.savez(path, image=images, first=first[:, images], again=again)

@@ -6,7 +6,7 @@ Burda et al. 2016, sec. 5; the images that evaluate_nll scored at full k are reg
 import sys
 from collections.abc import Sequence
 
-from relatent.cli.density_files import read_models
+from relatent.cli.density_files import part_keeper, read_models, read_parts
 from relatent.cli.evaluation_file import read_evaluation
 from relatent.cli.image_files import read_images
 from relatent.cli.job import JobParser, run
@@ -49,9 +49,22 @@ def main(argv: Sequence[str] | None = None) -> int | None:
                 )
             test, train = evaluated["log_px_hat"], evaluated["train_log_px_hat"]
             test_error = monte_carlo_error(evaluated["log_px_hat_stderr"])
-            with Progress(f"train minus test {job.cell}", len(grey), "images", 0) as progress:
-                control = control_bounds(models, grey, settings.control_k, settings.seed, progress.advance)
-            metrics = gap_metrics(test, test_error, train, control, settings.k, settings.control_k)
+            done = read_parts(work.checkpoint("parts.npz"))
+            known = done["control"]["bound"] if done else None
+            finished = 0 if known is None else known.shape[1]
+            with Progress(f"train minus test {job.cell}", len(grey), "images", finished) as progress:
+                keep = part_keeper(work.checkpoint("parts.npz"), done)
+                control = control_bounds(
+                    models,
+                    grey,
+                    settings.control_k,
+                    settings.seed,
+                    known,
+                    lambda bounds: keep("control", {"bound": bounds}),
+                    progress.advance,
+                )
+            places = evaluated["train_image"]
+            metrics = gap_metrics(test, test_error, train, places, control, settings.k, settings.control_k)
             write_json(job.outputs["metrics"], metrics)
             work.keep(job.outputs)
     job.finish(seeds=settings.seeds, threads=settings.threads, determinism=determinism)

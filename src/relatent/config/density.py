@@ -17,8 +17,8 @@ PresetName = Literal["paper", "code"]
 EstimatorName = Literal["plain", "stl", "dreg", "single", "kl"]
 
 NAME = re.compile(
-    r"(?P<dataset>[a-z0-9_]+)/(?P<objective>vae|iwae)-L(?P<layers>[12])-k(?P<k>[0-9]+)(?P<suffixes>(-[a-z0-9]+)*?)"
-    r"(-to-(?P<to_objective>vae|iwae)-k(?P<to_k>[0-9]+))?"
+    r"(?P<dataset>[a-z0-9_]+)/(?P<objective>vae|iwae)-L(?P<layers>[12])-k(?P<k>0|[1-9][0-9]*)(?P<suffixes>(-[a-z0-9]+)*?)"
+    r"(-to-(?P<to_objective>vae|iwae)-k(?P<to_k>0|[1-9][0-9]*))?"
 )
 PRESETS: tuple[PresetName, ...] = ("paper", "code")
 ESTIMATORS: tuple[EstimatorName, ...] = ("stl", "dreg", "single", "kl")
@@ -145,6 +145,12 @@ class DensitySection(Settings):
             raise ValueError(f"{twice_named[0]} is listed twice; name each cell once, under run or under adopted")
         if listed and (self.stages is None) == (self.epochs is None):
             raise ValueError("give either stages or epochs, the part of the paper's schedule that is run")
+        trained: dict[str, str] = {}
+        for cell in listed:
+            work = f"{cell.partition('/')[0]} {self.starts_from(cell)} {self.settings_of(cell).model_dump_json()}"
+            if work in trained:
+                raise ValueError(f"{cell} is {trained[work]} by another name: the same settings; name it once")
+            trained[work] = cell
         for cell in listed:
             estimator = DensityCellName.parse(cell).estimator
             if cell in self.run and self.device == "cuda" and estimator != "plain":

@@ -4,7 +4,6 @@ The set stays in memory as uint8 (MNIST: 47 MB) and a step is a pure function of
 place and no iterator has to be saved, so a run resumed at any step sees the batches it would have seen.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -78,8 +77,3 @@ class Batches:
     def at(self, step: int) -> NDArray[np.uint8]:
         """(batch, ...) uint8: the images of step `step`, a copy."""
         return self.images[self.indices(step)]
-
-    def epoch(self, epoch: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """(step, images) for every step of one pass, in order."""
-        for step in range(epoch * self.steps_per_epoch, (epoch + 1) * self.steps_per_epoch):
-            yield step, self.at(step)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from torch import Tensor
 
+from relatent.errors import TrainingError
 from relatent.evaluation.noise import ImageNoise
 from relatent.models.densities import Gaussian
 from relatent.models.density import DensityModel
@@ -119,7 +120,7 @@ class Annealer:
         target: the posteriors.
         betas: inverse temperatures from 0 to 1.
         seed: of all noise.
-        first_image: index in its split of the first image; images keep their noise in any batch.
+        first_image: number of the first image, which keys its noise: images keep theirs in any batch.
         purpose: of the noise; one for each split.
     """
 
@@ -200,7 +201,10 @@ class Annealer:
     def _log_ratio(self, z: Tensor) -> Tensor:
         ratio = self.target.log_joint(z) - self.target.log_start(z)
         if not torch.isfinite(ratio).all():
-            raise ValueError("a chain reached a point of no finite density; the network has diverged or steps are huge")
+            raise TrainingError(
+                "a chain reached a point of no finite density: the network has diverged; look at its history.csv and "
+                "train it again"
+            )
         return ratio.double()
 
     def _noise(self, purpose: str) -> "_ChainNoise":

@@ -14,6 +14,7 @@ from relatent.evaluation import nll
 from relatent.evaluation.active_units import THRESHOLD, Activity, active_count, activity
 from relatent.evaluation.fast_weights import Precision
 from relatent.evaluation.importance import PARETO_UNTRUSTED
+from relatent.evaluation.two_phase import drawn_images
 from relatent.models.density import DensityModel
 
 Arrays = dict[str, NDArray[np.float64]]
@@ -29,7 +30,7 @@ class Effort:
         k: samples per image.
         seed: of the noise.
         test_images: the first so many of the test split; None for all.
-        train_images: the same of the training split, for its L_k; 0 for none.
+        train_images: drawn of the training split, for its L_k; None for all, 0 for none.
         activity_images: training images that A_u is measured on; None for all.
         activity_samples: draws of z1 per image, for A_u of layer 2.
         threads: images side by side.
@@ -48,7 +49,10 @@ class Effort:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found. `metrics` as in DESIGN section 5; `per_image` arrays (seed, image); one Activity per seed."""
+    """What was found. `metrics` as in DESIGN section 5; one Activity per seed.
+
+    `per_image` arrays are (seed, image), but for `seed` and `train_image`, the places of the training images scored.
+    """
 
     metrics: dict[str, dict[str, Any]]
     per_image: Arrays
@@ -87,7 +91,9 @@ def evaluate_density(
     x_train = _flat(static(train_grey, TRAIN_BINARISATION_SEED))
     done = done or {}
 
-    def part(name: str, scored: Sequence[nll.Scored], x: NDArray[np.uint8], purpose: str) -> nll.Results:
+    def part(
+        name: str, scored: Sequence[nll.Scored], x: NDArray[np.uint8], purpose: str, places: list[int] | None = None
+    ) -> nll.Results:
         return nll.evaluate(
             scored,
             x,
@@ -99,6 +105,7 @@ def evaluate_density(
             done.get(name),
             lambda results: keep(name, results),
             advance,
+            places,
         )
 
     whole = [nll.Scored(models[seed], latents, None, f"seed {seed}") for seed in seeds]
@@ -114,16 +121,22 @@ def evaluate_density(
     metrics |= _activity_metrics(activities, len(measured))
 
     if effort.train_images != 0:
-        train = part("train", whole, x_train[: effort.train_images], "train posterior noise")
+        places = drawn_images(len(x_train), train_images(effort, len(x_train)), effort.seed, "scored training images")
+        train = part("train", whole, x_train[places], "train posterior noise", places.tolist())
         metrics["train_nll_nats"] = _nll(train, effort.k)
         metrics["test_minus_train_nats"] = _gap(test, train, effort.k)
-        per_image |= _per_image(train, "train_")
+        per_image |= {"train_image": places.astype(np.float64), **_per_image(train, "train_")}
     return Report(metrics, per_image, activities)
 
 
 def images_to_score(effort: Effort, n_test: int, n_train: int) -> int:
     """Images that `evaluate_density` will score in all, for a progress display."""
-    return len(range(n_test)[: effort.test_images]) + len(range(n_train)[: effort.train_images])
+    return len(range(n_test)[: effort.test_images]) + train_images(effort, n_train)
+
+
+def train_images(effort: Effort, n_train: int) -> int:
+    """How many of the training images have their L_k taken."""
+    return n_train if effort.train_images is None else min(effort.train_images, n_train)
 
 
 def _flat(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -186,7 +199,9 @@ def _bound_metrics(test: nll.Results, k: int) -> dict[str, dict[str, Any]]:
             metrics[f"{name}_nats"] = {**over_seeds(test[name].mean(axis=1), "nats"), **sizes}
     shapes = test["pareto_k"]
     if not np.isnan(shapes).any():
-        metrics["pareto_k"] = {**over_seeds(np.median(shapes, axis=1), "1"), **sizes}
+        medians = np.median(shapes, axis=1)
+        if np.isfinite(medians).all():
+            metrics["pareto_k"] = {**over_seeds(medians, "1"), **sizes}
         untrusted = (shapes > PARETO_UNTRUSTED).mean(axis=1)
         metrics["pareto_k_above_0.7"] = {**over_seeds(untrusted, "fraction"), **sizes}
     return metrics

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 KEPT = 256  # largest weights that are kept one by one, if the tail of the Pareto fit is no larger
+ALIKE = 1e-6  # largest weights that differ by less, relative to their logarithm, differ by float32's rounding
 MOMENTS = 5  # powers of the weights that are summed
 PARETO_UNTRUSTED = 0.7  # Vehtari et al. 2024: above it the estimate's error is unreliable at any practical k
 
@@ -108,6 +109,7 @@ class LogWeights:
         Leaving sample i out multiplies the sum of weights by 1 - w_i / sum(w). The logarithms of these factors are
         taken one by one for the largest weights and, for the rest, from the power sums: their shares are below 1/KEPT,
         so that a series of MOMENTS terms is exact to 1e-12. L_k minus this is closer to log p(x) but no longer a bound.
+        It sees the weights that were drawn only: under a heavy tail it is far too small.
         """
         k = self.seen
         if k == 1:
@@ -123,7 +125,7 @@ class LogWeights:
 
     @property
     def pareto_k(self) -> Array:
-        """Shape of the generalised Pareto tail of each image's weights; above 0.7 do not trust L_k. NaN if k < 25.
+        """Shape of the generalised Pareto tail of each image's weights; above 0.7 do not trust L_k. NaN if k < 21.
 
         At most 1/shape moments of the weights exist, so the error of L_k shrinks as sqrt(k) only for shapes below 1/2.
         """
@@ -145,8 +147,12 @@ def _pareto_shape(log_w: Array) -> float:
 
     Zhang and Stephens 2009, with the weak prior towards 1/2 of Vehtari et al. 2024 (10 pseudo-observations).
     """
-    if not np.isfinite(log_w[0]) or log_w[-1] - log_w[0] < 1e-10:
-        return 0.0 if np.isfinite(log_w[-1]) else math.nan  # all equal: no tail; all zero: nothing to say
+    if not np.isfinite(log_w[-1]):
+        return math.nan  # all zero: nothing to say
+    if not np.isfinite(log_w[0]):
+        return math.inf  # fewer positive weights than make a tail
+    if log_w[-1] - log_w[0] < ALIKE * max(1.0, abs(log_w[-1])):
+        return 0.0  # no tail
     excess = np.exp(log_w[1:] - log_w[-1]) - math.exp(log_w[0] - log_w[-1])
     excess = np.maximum(excess, 1e-300)
     n = len(excess)

@@ -26,7 +26,7 @@ QUANTITIES = ("bound", "stderr", "elbo", "effective_samples", "pareto_k", "bias_
 
 SAMPLES_AT_ONCE = 5000  # log weights held for one image; k may be any number of times as large
 NOISE_AT_ONCE = 1250  # samples whose noise is held: two blocks of `FastWeights`, small enough to stay near the core
-IMAGES_AT_ONCE = 20  # between two offers to save
+IMAGES_AT_ONCE = 20  # of each thread, between two offers to save
 
 TEST_NOISE = (
     "test posterior noise"  # purpose of the noise of the test split; shared by all that is compared image by image
@@ -145,8 +145,8 @@ def evaluate(
     first = parts[0].shape[-1] if parts else 0
     scorers = [ImageScorer(models, k, seed, purpose, precision) for _ in range(threads)]
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
-        for start in range(first, len(x), IMAGES_AT_ONCE):
-            images = range(start, min(start + IMAGES_AT_ONCE, len(x)))
+        for start in range(first, len(x), IMAGES_AT_ONCE * threads):
+            images = range(start, min(start + IMAGES_AT_ONCE * threads, len(x)))
             shares = [
                 pool.submit(
                     lambda scorer, own: [scorer.score(x[i], keys[i]) for i in own], scorer, images[index::threads]

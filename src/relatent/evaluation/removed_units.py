@@ -1,6 +1,6 @@
 """What the inactive units are worth: L_k without them (Burda et al. 2016, sec. 5: at most 0.06 nats are lost).
 
-Test images are drawn, since some test sets are sorted: the first 1,000 of fixed MNIST are zeros. A model and what is
+Test images are drawn, since some test sets are sorted: the first 980 of fixed MNIST are zeros. A model and what is
 left of it see the same noise, so that the change of an image hardly depends on it.
 """
 
@@ -25,11 +25,13 @@ def score_without_inactive(
     models: Mapping[int, DensityModel],
     variances: Mapping[int, Sequence[Array]],
     grey: NDArray[np.uint8],
-    count: int | None,
+    count: int,
     k: int,
     seed: int,
     precision: Precision = "float32",
     threads: int = 1,
+    done: Mapping[str, Array] | None = None,
+    keep: Callable[[nll.Results], None] = lambda _: None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> tuple[NDArray[np.int64], Array, list[int]]:
     """Draw test images and take their L_k without inactive units, with the noise that the evaluation gave them.
@@ -38,13 +40,13 @@ def score_without_inactive(
         models: by seed.
         variances: by seed, of the units of each layer: A_u.
         grey: (test images, ...) uint8 grey levels.
-        count: images drawn; None for all.
-        k, seed, precision, threads, advance: as for `nll.evaluate`.
+        count: images drawn.
+        k, seed, precision, threads, done, keep, advance: as for `nll.evaluate`.
 
     Returns:
         Their places in the test set, (images,), their bounds, (seeds, images), and the units removed, per seed.
     """
-    places = drawn_images(len(grey), len(grey) if count is None else count, seed, "removed images")
+    places = drawn_images(len(grey), count, seed, "removed images")
     x = test_binarisation(grey)[places].reshape(len(places), -1)
     kept = {number: kept_units(variances[number]) for number in models}
     scored = [
@@ -53,9 +55,7 @@ def score_without_inactive(
         )
         for number, model in models.items()
     ]
-    found = nll.evaluate(
-        scored, x, k, seed, nll.TEST_NOISE, threads, precision, advance=advance, places=places.tolist()
-    )
+    found = nll.evaluate(scored, x, k, seed, nll.TEST_NOISE, threads, precision, done, keep, advance, places.tolist())
     return places, found["bound"], [sum(model.latents) - sum(map(len, kept[n])) for n, model in models.items()]
 
 

@@ -29,6 +29,8 @@ def score_again(
     seed: int,
     precision: Precision = "float32",
     threads: int = 1,
+    done: Mapping[str, Array] | None = None,
+    keep: Callable[[nll.Results], None] = lambda _: None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> tuple[NDArray[np.int64], Array]:
     """Draw test images and take their L_k with noise that no other evaluation has.
@@ -37,7 +39,7 @@ def score_again(
         models: by seed, on the same noise.
         grey: (test images, ...) uint8 grey levels.
         count: images drawn.
-        k, seed, precision, threads, advance: as for `nll.evaluate`.
+        k, seed, precision, threads, done, keep, advance: as for `nll.evaluate`.
 
     Returns:
         Their places in the test set, (count,), and their bounds, (seeds, count).
@@ -45,7 +47,7 @@ def score_again(
     images = drawn_images(len(grey), count, seed, "repeated images")
     x = test_binarisation(grey)[images].reshape(count, -1)
     scored = [nll.Scored(model, model.latents, None, f"seed {number}") for number, model in models.items()]
-    found = nll.evaluate(scored, x, k, seed, "repeated posterior noise", threads, precision, advance=advance)
+    found = nll.evaluate(scored, x, k, seed, "repeated posterior noise", threads, precision, done, keep, advance)
     return images, found["bound"]
 
 
@@ -62,6 +64,8 @@ def repetition_metrics(first: Array, again: Array, claimed: Array, images: NDArr
         images: (repeated,) places of the repeated ones.
         k: samples of the bound.
 
+    Weights that are all equal claim no error; then there is nothing to compare the measured one with.
+
     Returns:
         `nll_monte_carlo_nats`: standard error of the mean over seeds and all images; seeds share noise, so they are
         averaged first. `monte_carlo_ratio`: measured over claimed error of one seed's score.
@@ -70,16 +74,20 @@ def repetition_metrics(first: Array, again: Array, claimed: Array, images: NDArr
     differences = again - first[:, images]
     squares, own = differences**2 / 2, claimed[:, images] ** 2
     shared = differences.mean(axis=0)
-    off = math.sqrt((shared**2 / 2).mean() / (claimed.mean(axis=0)[images] ** 2).mean())
-    ratio = math.sqrt(squares.mean() / own.mean())
-    # Of the ratio, linearised: what each image's square lies above or below the ratio's share of its claim.
-    spread = image_sampling_error(squares - ratio**2 * own)
+    of_image = math.sqrt((shared**2 / 2).mean())
+    ratio, spread, of_mean = None, None, of_image / math.sqrt(first.shape[1])
+    if own.any():
+        claim = math.sqrt((claimed.mean(axis=0)[images] ** 2).mean())
+        of_mean = of_image / claim * monte_carlo_error(claimed)
+        ratio = math.sqrt(squares.mean() / own.mean())
+        # Of the ratio, linearised: what each image's square lies above or below the ratio's share of its claim.
+        spread = image_sampling_error(squares - ratio**2 * own)
     sizes = {"n_images": first.shape[1], "n_repeated": len(images), "k": k}
     return {
-        "nll_monte_carlo_nats": {"value": off * monte_carlo_error(claimed), "unit": "nats", **sizes},
+        "nll_monte_carlo_nats": {"value": of_mean, "unit": "nats", **sizes},
         "monte_carlo_ratio": {
             "value": ratio,
-            "stderr": None if spread is None else spread / own.mean() / (2 * ratio),
+            "stderr": spread / own.mean() / (2 * ratio) if spread is not None and ratio else None,
             "interval": "images scored twice",
             "unit": "ratio",
             **sizes,

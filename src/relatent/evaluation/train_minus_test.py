@@ -30,6 +30,8 @@ def control_bounds(
     grey: NDArray[np.uint8],
     k: int,
     seed: int,
+    done: Array | None = None,
+    keep: Callable[[Array], None] = lambda _: None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Array:
     """L_k of training images at a small k, (models, images), nats; binarised as those that are scored in full.
@@ -39,18 +41,23 @@ def control_bounds(
         grey: (images, ...) uint8 grey levels.
         k: samples per image; they come in blocks, so that memory does not grow with it.
         seed: of the noise.
+        done: what an interrupted run had handed to `keep`.
+        keep: called now and then with the bounds of the images so far.
         advance: called with the number of images just done.
     """
     latents = next(iter(models.values())).latents
     binary = static(grey, TRAIN_BINARISATION_SEED).reshape(len(grey), -1)
     found = np.empty((len(models), len(binary)))
-    for start in range(0, len(binary), IMAGES_AT_ONCE):
+    first = 0 if done is None else done.shape[1]
+    if done is not None:
+        found[:, :first] = done
+    for start in range(first, len(binary), IMAGES_AT_ONCE):
         images = range(start, min(start + IMAGES_AT_ONCE, len(binary)))
         streams = [ImageNoise(seed, "control posterior noise", image, latents) for image in images]
         x = torch.from_numpy(binary[images.start : images.stop])
         bounds = found[:, images.start : images.stop]
-        for done in range(0, k, SAMPLES_AT_ONCE):
-            samples = min(SAMPLES_AT_ONCE, k - done)
+        for drawn in range(0, k, SAMPLES_AT_ONCE):
+            samples = min(SAMPLES_AT_ONCE, k - drawn)
             blocks = [stream.block(samples) for stream in streams]
             noise = [
                 torch.from_numpy(np.stack([block[layer].T for block in blocks], axis=1))
@@ -60,8 +67,9 @@ def control_bounds(
                 dtype = model.p_x_given_z1.logits.weight.dtype
                 log_w = model.log_importance_weights(x.to(dtype), [part.to(dtype) for part in noise])
                 bound = iwae_bound(log_w).double().numpy()
-                bounds[place] = _of_both(bounds[place], done, bound, samples) if done else bound
+                bounds[place] = _of_both(bounds[place], drawn, bound, samples) if drawn else bound
         advance(len(images))
+        keep(found[:, : images.stop])
     return found
 
 
@@ -71,19 +79,26 @@ def _of_both(bound: Array, k: int, other: Array, other_k: int) -> Array:
 
 
 def gap_metrics(
-    test: Array, test_error: float, train: Array, control: Array, k: int, control_k: int
+    test: Array,
+    test_error: float,
+    train: Array,
+    places: NDArray[np.int64],
+    control: Array,
+    k: int,
+    control_k: int,
 ) -> dict[str, dict[str, Any]]:
     """Metrics of the gap between these two splits as they are; what other test images would change stands beside it.
 
     Args:
         test: (seeds, test images) L_k.
         test_error: Monte Carlo error of its mean, nats.
-        train: (seeds, scored) L_k of the first training images.
+        train: (seeds, scored) L_k of some training images.
+        places: (scored,) which ones.
         control: (seeds, training images) bounds at `control_k` samples.
         k, control_k: samples of the bounds.
     """
     scored = train.shape[1]
-    estimate = regression_estimate(train, control[:, :scored], control)
+    estimate = regression_estimate(train, control[:, places], control)
     gap = estimate.mean - test.mean(axis=1)
     shared = {"k": k, "interval": "regression"}
     sizes = {"n_train": control.shape[1], "n_scored": scored, "control_k": control_k}

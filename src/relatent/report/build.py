@@ -13,10 +13,11 @@ from relatent.report.slots_dcgan import CODE_ENTROPY
 from relatent.report.slots_iwae import AGREEMENT, GAP
 from relatent.report.spec import Slot
 from relatent.report.statistics import (
+    Z_95,
     Interval,
     mean_interval,
-    normal_interval,
     paired_difference,
+    t_quantile,
     verdict_beside,
     wilson_interval,
     with_shared_error,
@@ -189,25 +190,27 @@ def measured(metric: Metrics) -> tuple[float, Interval | None]:
     """Value and 95 % interval of a metric.
 
     The interval that the metric brings comes first; else the largest known source of chance decides: several seeds,
-    else several draws of labels, else a proportion's test sampling, else the standard error. Seeds regressed on the
-    same images share that error, which is added to their spread; the far smaller Monte Carlo error that they share is
-    left out. A standard error is of Monte Carlo if the metric does not say of what; where it does, that of a proportion
-    is taken too.
+    else several draws of labels, else a proportion's test sampling, else the standard error. A standard error is of
+    Monte Carlo if the metric does not say of what; where it does, that of a proportion is taken too, and seeds, which
+    are measured on the same images, share it: it is added to their spread. The far smaller Monte Carlo error that they
+    share is left out.
     """
-    value = metric["value"]
+    value, stderr, said = metric["value"], metric.get("stderr"), metric.get("interval")
+    regressed = said == "regression" and metric.get("n_scored", 0) > 2
+    reach = t_quantile(metric["n_scored"] - 2) if regressed else Z_95
     if metric.get("low") is not None and metric.get("high") is not None:
         return value, Interval(metric["low"], metric["high"], metric.get("interval", "test sampling"))
     for key, over in (("per_seed", "seeds"), ("per_draw", "draws")):
         values = metric.get(key) or []
         if len(values) > 1:
             interval = mean_interval(values, over)
-            if metric.get("interval") == "regression" and metric.get("stderr") is not None:
-                interval = with_shared_error(interval, metric["stderr"], "regression")
+            if key == "per_seed" and said and stderr is not None:
+                interval = with_shared_error(interval, reach * stderr, said)
             return value, interval
     if metric.get("unit") == "fraction" and metric.get("n_images") and "interval" not in metric:
         return value, wilson_interval(value, metric["n_images"])
-    if metric.get("stderr") is not None:
-        return value, normal_interval(value, metric["stderr"], metric.get("interval", "monte carlo"))
+    if stderr is not None:
+        return value, Interval(value - reach * stderr, value + reach * stderr, said or "monte carlo")
     return value, None
 
 

@@ -47,16 +47,15 @@ def wilson_interval(fraction: float, n: int) -> Interval:
     return Interval(max(0.0, centre - half), min(1.0, centre + half), "test sampling")
 
 
-def with_shared_error(interval: Interval, stderr: float, over: str) -> Interval:
-    """An interval over seeds widened by an error that all seeds have in common, which their spread cannot show."""
+def with_shared_error(interval: Interval, reach: float, over: str) -> Interval:
+    """An interval over seeds widened by an error that all seeds have in common, which their spread cannot show.
+
+    Args:
+        reach: half of that error's own 95 % interval.
+    """
     middle, half = (interval.low + interval.high) / 2, (interval.high - interval.low) / 2
-    wide = math.hypot(half, Z_95 * stderr)
+    wide = math.hypot(half, reach)
     return Interval(middle - wide, middle + wide, f"{interval.over} and {over}")
-
-
-def normal_interval(value: float, stderr: float, over: str = "monte carlo") -> Interval:
-    """Value ± 1.96 standard errors."""
-    return Interval(value - Z_95 * stderr, value + Z_95 * stderr, over)
 
 
 def verdict_beside(
