@@ -425,6 +425,12 @@ def test_what_the_paper_bounds_is_printed_as_a_bound(root):
 
 def diagnostics_at_paper_effort(dataset, cells):
     made_up.make_density(Path(), "iwae", dataset, cells)
+    for cell in cells:  # of all training images
+        folder = Path("results/iwae/evaluate_nll") / dataset / cell
+        metrics = json.loads((folder / "metrics.json").read_text())
+        metrics["test_minus_train_nats"] |= {"stderr": 0.01, "interval": "regression"}
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+        made_up.receipt(Path(), folder, "evaluate_nll", f"{dataset}/{cell}")
     sources = [f"evaluate_nll/{dataset}/{cell}" for cell in cells]
     found = by_place(make_table("iwae_diagnostics", sources, effort="paper", study="iwae"))
     return {cell: {column: found[f"{dataset} {cell}", column] for _, column in found} for cell in cells}
