@@ -388,6 +388,13 @@ def test_seeds_regressed_on_the_same_images_share_its_error():
     assert of_images.over == "seeds and test sampling"
 
 
+def test_a_share_has_no_interval_below_nothing():
+    metric = {"value": 0.01, "per_seed": [0.0, 0.0, 0.03], "unit": "fraction", "n_images": 400}
+    _, interval = measured(metric)
+    assert interval.low == 0 and 0.03 < interval.high < 0.1
+    assert measured({**metric, "unit": "nats"})[1].low < 0
+
+
 def test_a_line_through_few_images_is_known_less_well():
     """Student's 2.306 standard errors with ten images scored, 12.7 with three."""
     metric = {"value": 0.0, "stderr": 1.0, "interval": "regression"}

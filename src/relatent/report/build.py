@@ -206,6 +206,8 @@ def measured(metric: Metrics) -> tuple[float, Interval | None]:
             interval = mean_interval(values, over)
             if key == "per_seed" and said and stderr is not None:
                 interval = with_shared_error(interval, reach * stderr, said)
+            if metric.get("unit") == "fraction":  # Student does not know that there is nothing below 0 or above 1
+                interval = replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
             return value, interval
     if metric.get("unit") == "fraction" and metric.get("n_images") and "interval" not in metric:
         return value, wilson_interval(value, metric["n_images"])

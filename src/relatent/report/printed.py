@@ -164,6 +164,8 @@ def _printed(cells: Sequence[TableCell], column: PrintedColumn) -> PrintedCell:
         paper += " (unconfirmed)"
     elif any(cell.paper_sureness == SPREAD_UNCONFIRMED for cell in papers):
         paper += " (spread unconfirmed)"
+    if column.at_most and paper:
+        paper = f"≤ {paper}"
     verdict = cells[0].verdict if len({cell.verdict for cell in cells}) == 1 else " / ".join(c.verdict for c in cells)
     who = "released code" if any(cell.paper_sureness == "released code" for cell in papers) else "paper"
     if all(cell.ours is None for cell in cells):
@@ -175,9 +177,7 @@ def _printed(cells: Sequence[TableCell], column: PrintedColumn) -> PrintedCell:
     if column.interval and cells[0].ours_low is not None and cells[0].ours_high is not None:
         low, high = (number(end, cells[0].unit, column.decimals) for end in (cells[0].ours_low, cells[0].ours_high))
         interval = f"[{low}, {high}]".replace(" %", "").replace(" points", "")
-    if column.at_most:
-        paper = f"≤ {paper}" if paper else ""
-    elif not column.within:
+    if not column.at_most and not column.within:
         paper += _difference(cells)
     beside = f"{who} {paper}, {verdict}" if paper else ""
     if not paper and verdict in ("reproduced", "worse"):
