@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 
 from relatent.cli import (
     anneal_density,
+    density_files,
     evaluate_nll,
     exact_likelihood,
     posterior_grid,
@@ -30,6 +31,7 @@ from relatent.cli.job import run
 from relatent.config.evaluation_section import EvaluationSection
 from relatent.config.exact import ExactSection
 from relatent.ledger.receipts import FileRecord, Receipt, check_outputs, write_receipt
+from relatent.progress import Progress
 
 IMAGES = Path("data/prepared/tiny")
 MODEL = Path("results/tiny/train_density/tiny/vae-L1-k1")
@@ -340,6 +342,39 @@ def test_units_that_are_idle_are_removed_from_the_images_that_were_evaluated(tin
     change = json.loads(Path("out/metrics.json").read_text())["nll_change_without_inactive_nats"]
     assert change["removed_units"] == [0, 1] and change["n_images"] == scored
     assert change["per_seed"] == pytest.approx([0, 0], abs=1e-5) and change["stderr"] < 1e-5
+
+
+BESIDE = {
+    "train_minus_test": (train_minus_test.main, gap_arguments()),
+    "repeated": (repeat_nll.main, repeated_arguments(60)),
+    "removed": (remove_units.main, removal_arguments({"images": 60})),
+}
+
+
+@pytest.mark.parametrize("measure", BESIDE)
+def test_an_interrupted_measure_goes_on_where_it_stopped(tiny, monkeypatch, measure):
+    """In its second block of twenty images; the second run does the forty that are left, to the same bytes."""
+    main, arguments = BESIDE[measure]
+    run(evaluate_nll.main, evaluate_arguments("results/e", train_images=30))
+    assert run(main, arguments) == 0
+    whole = files("out")
+    shutil.rmtree("out")
+    shutil.rmtree("work")
+    counted = []
+
+    def counting(progress, images):
+        counted.append(images)
+        if stop_after and sum(counted) > stop_after:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Progress, "advance", counting)
+    monkeypatch.setattr(density_files, "SAVE_EVERY_S", 0)
+    stop_after = 20
+    assert run(main, arguments) == 130
+    stop_after = 0
+    counted.clear()
+    assert run(main, arguments) == 0
+    assert sum(counted) == 40 and files("out") == whole
 
 
 @pytest.mark.parametrize("model", ["mixture", "bernoulli", "linear-gaussian"])

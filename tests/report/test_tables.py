@@ -236,6 +236,8 @@ def test_variants_of_one_seed_say_so(root):
     assert cells["digits iwae-L1-k5-dreg", "NLL less the default's"].interval == "test sampling"
     page = Path("results/variants/tables/iwae_variants.md").read_text()
     assert "There is one seed of each: what another training would change is not counted." in page
+    (said,) = findings(Path("results/variants"))
+    assert said.endswith(": 1 above it (one seed each: what another training would change is not counted).")
     metrics = Path("results/variants/evaluate_nll/digits/iwae-L1-k5/metrics.json")
     metrics.write_text(metrics.read_text().replace("12ab34cd", "77777777"))
     made_up.receipt(Path().resolve(), metrics.parent.resolve(), "evaluate_nll", "digits/iwae-L1-k5")

@@ -26,6 +26,8 @@ from relatent.report.slots_dcgan import FEATURE_UNITS
 from relatent.report.slots_iwae import AGREEMENT, DIFFERENCE
 from relatent.report.words import made_with
 
+ONE_SEED = " (one seed each: what another training would change is not counted)"
+
 DATA = "data_checks"  # its cells beside a paper's are sizes of the data, which nothing of ours could reproduce
 
 PHASES = (
@@ -199,7 +201,8 @@ def variants_sentence(differences: Sequence[TableCell]) -> str:
         (sum(low <= 0 <= high for low, high in ends), "not to be told from it"),
     )
     fell = ", ".join(f"{count} {words}" for count, words in counts if count)
-    return f"the NLL beside that of the default on the same images: {fell}."
+    known = ONE_SEED if all(cell.n_seeds == 1 for cell in differences) else ""
+    return f"the NLL beside that of the default on the same images: {fell}{known}."
 
 
 def orderings_sentence(argued: Sequence[TableCell], shown: Sequence[TableCell], one_seed: bool = False) -> str:
@@ -211,8 +214,7 @@ def orderings_sentence(argued: Sequence[TableCell], shown: Sequence[TableCell], 
     words = _how_they_fell(argued, "ordering{} the paper argues")
     if shown:
         words += f"; {_how_they_fell(shown, 'more that its table shows')}"
-    known = " (one seed each: what another training would change is not counted)" if one_seed else ""
-    return f"{words}{known}."
+    return f"{words}{ONE_SEED if one_seed else ''}."
 
 
 def _how_they_fell(orderings: Sequence[TableCell], what: str) -> str:
